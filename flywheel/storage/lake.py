@@ -1,0 +1,155 @@
+"""The lake: immutable Parquet files, one table x round, each named by its content and made current by its manifest.
+
+A partition is `<zone>/<table>/round=<R>/<sha256[:16]>.parquet` plus `manifest.json`, replaced last: readers never block writers,
+and a crash leaves the old partition. The content hash is the SHA-256 of the Parquet file itself, so anyone can check it with
+`sha256sum`. Superseded files stay until `flywheel lake gc`: a reader that holds the old manifest still finds its file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flywheel.errors import BadInput, IntegrityError, NotFound
+from flywheel.records import RESTRICTED_TABLES, TABLES, TableManifest
+from flywheel.storage.arrow import arrow_schema, empty_table
+from flywheel.storage.objects import LocalObjects, Objects, open_objects
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Deterministic Parquet: one chunk a column, fixed compression, no Arrow metadata beyond the schema."""
+    sink = io.BytesIO()
+    pq.write_table(table.combine_chunks(), sink, compression="zstd", compression_level=3, row_group_size=65_536)
+    return sink.getvalue()
+
+
+class Lake:
+    """Tables of the open zone below `root` (path or fsspec URL) and restricted ones below `restricted` (always local, mode 0700)."""
+
+    def __init__(self, root: str | Path, restricted: Path) -> None:
+        self._open: Objects = open_objects(root)
+        self._restricted: Objects = LocalObjects(restricted, mode=0o700)
+
+    def zone(self, table: str) -> Objects:
+        """The store that holds `table`."""
+        return self._restricted if table in RESTRICTED_TABLES else self._open
+
+    def write(
+        self, table: str, round: str, data: pa.Table, *, inputs: Mapping[str, str] | None = None, facts: Mapping[str, Any] | None = None,
+        code_version: str = "1",
+    ) -> TableManifest:  # fmt: skip
+        """Put a partition in place. `data` must have exactly the table's columns (`flywheel.records.TABLES`); `facts` is JSON that
+        belongs to the partition (parameters, counts). Returns the manifest. Raises `BadInput` on a column that does not fit."""
+        conformed = self._conform(table, round, data)
+        payload = parquet_bytes(conformed)
+        sha256 = hashlib.sha256(payload).hexdigest()
+        manifest = TableManifest(
+            table=table, round=round, rows=conformed.num_rows, sha256=sha256, file=f"{sha256[:16]}.parquet",
+            columns={f.name: str(f.type) for f in conformed.schema}, inputs=dict(inputs or {}), facts=dict(facts or {}), code_version=code_version,
+        )  # fmt: skip
+        folder = f"{table}/round={round}"
+        zone = self.zone(table)
+        if not zone.exists(f"{folder}/{manifest.file}"):
+            zone.put(f"{folder}/{manifest.file}", payload)
+        body = (json.dumps(manifest.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, indent=1) + "\n").encode()
+        if zone.get(f"{folder}/manifest.json") != body:
+            zone.put(f"{folder}/manifest.json", body)
+        return manifest
+
+    def _conform(self, table: str, round: str, data: pa.Table) -> pa.Table:
+        if table not in TABLES:
+            raise BadInput(f"{table} is not a table of the lake; add it to flywheel.records.TABLES")
+        schema = arrow_schema(TABLES[table])
+        if set(data.column_names) != set(schema.names):
+            missing, extra = set(schema.names) - set(data.column_names), set(data.column_names) - set(schema.names)
+            raise BadInput(f"{table}[{round}]: missing columns {sorted(missing)}, unexpected columns {sorted(extra)}")
+        data = data.select(schema.names)
+        if table == "embeddings":  # the model says list[float]; the width is known only here
+            widths = {len(v) for v in data["vector"].to_pylist()} or {1}
+            if len(widths) != 1:
+                raise BadInput(f"embeddings[{round}]: vectors of different widths {sorted(widths)}")
+            at = schema.get_field_index("vector")
+            schema = schema.set(at, pa.field("vector", pa.list_(pa.float32(), widths.pop()), nullable=False))
+        try:
+            data = data.cast(schema)
+            data.validate()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, ValueError) as error:
+            raise BadInput(f"{table}[{round}]: {error}") from None
+        wrong = {r for r in data["round"].unique().to_pylist() if r != round} if data.num_rows else set()
+        if wrong:
+            raise BadInput(f"{table}[{round}]: rows of other rounds: {sorted(map(str, wrong))[:3]}")
+        return data.replace_schema_metadata(None)
+
+    def manifest(self, table: str, round: str) -> TableManifest | None:
+        """The partition's manifest, or None where it was never written."""
+        body = self.zone(table).get(f"{table}/round={round}/manifest.json")
+        return None if body is None else TableManifest.model_validate_json(body)
+
+    def demand(self, table: str, round: str) -> TableManifest:
+        """The partition's manifest; `NotFound` with the way out where there is none."""
+        found = self.manifest(table, round)
+        if found is None:
+            raise NotFound(f"{table} has no round {round}. `flywheel round status {round}` tells which job writes it.")
+        return found
+
+    def read(self, table: str, round: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The partition's rows. Raises `NotFound`, or `IntegrityError` when the file is not the one that the manifest names."""
+        manifest = self.demand(table, round)
+        payload = self.zone(table).get(f"{table}/round={round}/{manifest.file}")
+        if payload is None or hashlib.sha256(payload).hexdigest() != manifest.sha256:
+            raise IntegrityError(f"{table}[{round}]: {manifest.file} is missing or altered; `flywheel audit verify` shows the extent")
+        return pq.read_table(io.BytesIO(payload), columns=list(columns) if columns else None)
+
+    def read_rounds(self, table: str, rounds: Sequence[str]) -> pa.Table:
+        """The partitions of `rounds` that exist, one after the other; an empty table of the right columns where none does."""
+        parts = [self.read(table, r) for r in rounds if self.manifest(table, r) is not None]
+        parts = [p for p in parts if p.num_rows]
+        return pa.concat_tables(parts) if parts else empty_table(TABLES[table])
+
+    def rounds(self, table: str) -> list[str]:
+        """Rounds of `table`, ascending."""
+        return sorted(
+            name.removeprefix("round=")
+            for name in self.zone(table).folders(table)
+            if name.startswith("round=") and self.manifest(table, name[6:])
+        )
+
+    def manifests(self, tables: Sequence[str] | None = None) -> Iterator[TableManifest]:
+        """Every manifest, by table and round."""
+        for table in tables or TABLES:
+            for round in self.rounds(table):
+                found = self.manifest(table, round)
+                if found is not None:
+                    yield found
+
+    def create_views(self, connection: duckdb.DuckDBPyConnection, *, restricted: bool = False) -> list[str]:
+        """One DuckDB view a table, over exactly the files that the manifests name now. A table without rows of any round gets an
+        empty view of the right columns. Restricted tables only where asked (the caller audits that). Returns the view names."""
+        made = []
+        for table in TABLES:
+            if table in RESTRICTED_TABLES and not restricted:
+                continue
+            zone = self.zone(table)
+            files = [zone.address(f"{table}/round={m.round}/{m.file}") for m in self.manifests([table])]
+            if files:
+                listed = ", ".join("'" + f.replace("'", "''") + "'" for f in files)
+                zone.register(connection)
+                source = f"read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
+            else:
+                empty = empty_table(TABLES[table])
+                connection.register(f"_empty_{table}", empty)
+                source = f'"_empty_{table}"'
+            # names come from TABLES and file names from our own manifests, never from a user
+            connection.execute(f'create or replace view "{table}" as select * replace (cast(round as date) as round) from {source}')  # noqa: S608
+            made.append(table)
+        return made
