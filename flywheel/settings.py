@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -83,7 +84,20 @@ class LabelingSettings(Section):
     attention_share: float = Field(0.02, ge=0, le=0.2)
     repeat_share: float = Field(0.02, ge=0, le=0.2)
     redundancy: int = Field(3, ge=1, le=15, description="Raters a natural task.")
-    gold_redundancy: int = Field(3, ge=1, le=50)
+    gold_redundancy: int = Field(3, ge=1, le=50, description="Raters a gold or attention task; agreement is measured on these.")
+    policy_reference_pattern: str = Field(
+        r"(?i)\bhigh risk\b|\block(ed|out)?\b|\bcharge ?back\b|\bfraud",
+        description="A task whose prompt matches needs the guideline's clause that decides it; empty: none does.",
+    )
+
+    @field_validator("policy_reference_pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is not a regular expression: {error}") from None
+        return value
 
 
 class QualitySettings(Section):
@@ -96,6 +110,13 @@ class QualitySettings(Section):
     bootstrap_replicates: int = Field(1_000, ge=100)
     aggregator: Literal["majority", "dawid_skene", "auto"] = "auto"
     posterior_floor: float = Field(0.8, ge=0.5, le=1, description="A natural item below this goes to the expert tier.")
+    minimum_completion: float = Field(
+        0.9, ge=0, le=1, description="The gate is pending until this share of the asked-for answers is in; lower it to close a round early."
+    )
+    rater_accuracy_good: float = Field(0.90, gt=0.5, lt=1, description="Gold accuracy of a good rater (sequential test, null).")
+    rater_accuracy_bad: float = Field(0.70, gt=0, lt=1, description="Gold accuracy of a rater to pause (sequential test, alternative).")
+    rater_false_pause: float = Field(0.01, gt=0, lt=0.5, description="A rater is paused when the evidence exceeds ln(1 / this).")
+    side_bias_p: float = Field(0.001, gt=0, lt=0.5, description="Side bias is called below this p, after Holm's correction over raters.")
 
 
 class TrainingSettings(Section):
@@ -139,6 +160,8 @@ class EconomicsSettings(Section):
     expert_annotation_usd: float = Field(1.20, ge=0)
     compute_hour_usd: float = Field(0.10, ge=0)
     embedded_text_usd: float = Field(0.000002, ge=0)
+    generated_response_usd: float = Field(0.00005, ge=0, description="One sampled second response.")
+    reference_pair_usd: float = Field(0.85, ge=0, description="What an accepted pair costs elsewhere; the report compares with it.")
 
 
 class Settings(BaseSettings):

@@ -3,9 +3,16 @@
 In: stored manifests, verdicts and the registry. Out: which round may do what, as pure functions of stored data (never of run history).
 """
 
+from flywheel.rounds.as_of import calibration_as_of, labelled_vectors, policy_model_id, policy_sampler, scenario_cluster, scorer_as_of
+from flywheel.rounds.context import demand_context, find_context, open_context, pool_rounds, pool_table
+from flywheel.rounds.labels import conversations, expert_raters, import_labels, published_pairs
+from flywheel.rounds.state import RoundState, abandon, closed_rounds, known_rounds, opened_rounds, round_state
 from flywheel.rounds.verdicts import Verdicts
+from flywheel.rounds.version import code_version
 from flywheel.rounds.week import first_round, next_round, parse_round, previous_round, round_end, round_of, rounds_between, window
 
 __all__ = [
-    "Verdicts", "first_round", "next_round", "parse_round", "previous_round", "round_end", "round_of", "rounds_between", "window",
+    "RoundState", "Verdicts", "abandon", "calibration_as_of", "code_version", "import_labels", "labelled_vectors", "published_pairs", "policy_model_id", "policy_sampler", "scenario_cluster", "scorer_as_of", "conversations", "expert_raters", "closed_rounds", "demand_context", "find_context", "first_round", "known_rounds", "next_round",
+    "open_context", "opened_rounds", "parse_round", "pool_rounds", "pool_table", "previous_round", "round_end", "round_of", "round_state",
+    "rounds_between", "window",
 ]  # fmt: skip

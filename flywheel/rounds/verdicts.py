@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 from flywheel.errors import GateNotPassed
@@ -37,7 +38,7 @@ class Verdicts:
         folder = self.root / verdict.gate / verdict.round
         folder.mkdir(parents=True, exist_ok=True)
         payload = (json.dumps(verdict.model_dump(mode="json"), sort_keys=True, indent=1) + "\n").encode()
-        temporary = folder / f".{os.getpid()}.tmp"
+        temporary = folder / f".{os.getpid()}.{threading.get_ident()}.tmp"
         with open(temporary, "wb") as file:
             file.write(payload)
             file.flush()
@@ -60,6 +61,11 @@ class Verdicts:
     def find(self, gate: str, round: str, subject_sha256: str) -> Verdict | None:
         """The newest verdict for exactly these bytes."""
         return next((v for v in reversed(self.all(gate, round)) if v.subject_sha256 == subject_sha256), None)
+
+    def demand_decided(self, gate: str, round: str, subject_sha256: str) -> Verdict:
+        """The verdict for exactly these bytes, passing or failing. Raises `GateNotPassed` where it is missing or still open."""
+        found = self.find(gate, round, subject_sha256)
+        return found if found and found.state in ("pass", "fail") else self.demand_pass(gate, round, subject_sha256)
 
     def demand_pass(self, gate: str, round: str, subject_sha256: str) -> Verdict:
         """The passing verdict for exactly these bytes. Raises `GateNotPassed` saying which verdict is missing and how to get it."""

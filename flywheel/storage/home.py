@@ -38,12 +38,31 @@ class Home:
         return self.restricted / "labels"
 
     @property
+    def gold(self) -> Path:
+        """Gold items: the setting, else `<home>/gold`, else those that the project ships."""
+        return self.settings.labeling.gold or self._own_or_shipped("gold")
+
+    @property
+    def guidelines(self) -> Path:
+        """Guidelines: the setting, else `<home>/guidelines`, else those that the project ships."""
+        return self.settings.labeling.guidelines or self._own_or_shipped("guidelines")
+
+    def _own_or_shipped(self, name: str) -> Path:
+        own = self.root / name
+        return own if own.is_dir() else Path(__file__).resolve().parents[2] / "data" / name
+
+    @property
     def datasets(self) -> Path:
         return self.root / "datasets"
 
     @property
     def models(self) -> Path:
         return self.root / "models"
+
+    @property
+    def registry(self) -> Path:
+        """Which model serves after each round."""
+        return self.models / "registry"
 
     @property
     def provenance(self) -> Path:

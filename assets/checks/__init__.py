@@ -1,0 +1,1 @@
+"""Asset checks: gates (blocking, backed by stored verdicts) and table checks."""

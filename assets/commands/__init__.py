@@ -1,0 +1,1 @@
+"""Commands that run the graph. Mounted lazily by `flywheel.cli`."""

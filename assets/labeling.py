@@ -1,0 +1,54 @@
+"""Batches out, answers in.
+
+What belongs here: assets of the group `labeling`. What does not: how a batch is composed or a label file is read (`flywheel.labeling`).
+"""
+
+from functools import partial
+
+import dagster as dg
+import pyarrow as pa
+
+from assets.external import gold_items, guideline, label_files
+from assets.stage import Table, result, stage
+from flywheel.governance import allowed_rows, redact_text
+from flywheel.labeling import build_batch, export_batch, load_gold, load_guideline
+from flywheel.rounds import demand_context, import_labels
+from resources.store import Store
+
+
+@stage("labeling", deps=[gold_items, guideline])
+def labeling_batch(context: dg.AssetExecutionContext, store: Store, selection: pa.Table, judge_labels: pa.Table, response_pairs: pa.Table) -> Table:
+    """The tasks that raters see: picks, gold, attention checks, swapped repeats. Frozen once published: a rerun hands back the
+    published batch, whatever the selector says today."""
+    home, round = store.home, context.partition_key
+    published = home.lake.manifest("labeling_batch", round)
+    if published is not None:
+        return result(home.lake.read("labeling_batch", round), published.facts, frozen=True, tasks=published.rows)
+    pairs = allowed_rows(response_pairs, store.ledger, "labeling", store.now())
+    pinned, labeling = demand_context(home, round), home.settings.labeling
+    table, facts = build_batch(
+        selection, judge_labels, pairs, round=round, revision=pinned.revision, gold=load_gold(home.gold),
+        guideline=load_guideline(home.guidelines, pinned.cutoff), ids=home.ids, settings=labeling, seed=home.settings.seed_for("batch", round),
+    )  # fmt: skip
+    export_batch(table, home.root / "batches" / f"{round}.jsonl")
+    return result(table, facts, frozen=False, tasks=table.num_rows, facts=facts)
+
+
+class LabelSource(dg.Config):
+    """Who answers. `simulated`: raters of the demo world answer first, through the same inbox; their labels say so for ever."""
+
+    simulated: bool = False
+
+
+@stage("labeling", deps=[label_files])
+def annotations(context: dg.AssetExecutionContext, config: LabelSource, store: Store, labeling_batch: pa.Table) -> Table:
+    """Every valid answer to the round's tasks, exactly once; late answers to closed rounds are banked here. Bad lines go to
+    `label_quarantine` with a reason."""
+    home, round = store.home, context.partition_key
+    if config.simulated:
+        from flywheel.shopforge import deliver_simulated_labels
+
+        deliver_simulated_labels(labeling_batch, home.label_inbox, round=round, seed=home.settings.seed_for("raters", round))
+    with store.vault() as vault:
+        table, facts = import_labels(home, round, redact=partial(redact_text, vault=vault, settings=home.settings.governance), now=store.now())
+    return result(table, facts, labels=table.num_rows, imported=facts["import"])

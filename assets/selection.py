@@ -1,0 +1,76 @@
+"""From redacted records to the pairs worth a person's time.
+
+What belongs here: assets of the group `selection`. What does not: strategies and signals (`flywheel.selection`).
+"""
+
+from functools import partial
+
+import dagster as dg
+import pyarrow as pa
+
+from assets.external import REGISTRY_AS_OF_ROUND
+from assets.ingestion import round_context
+from assets.partitions import pool_mapping
+from assets.stage import Table, result, stage
+from flywheel.governance import redact_texts
+from flywheel.rounds import calibration_as_of, demand_context, labelled_vectors, policy_sampler, pool_table, scenario_cluster, scorer_as_of
+from flywheel.selection import build_pairs, embed_pairs, judge_pairs, load_embedder, select_batch, uncertainty_signals
+from flywheel.settings import SelectionSettings
+from resources.store import Store
+
+POOL = dg.AssetDep("redacted_logs", partition_mapping=pool_mapping(SelectionSettings().pool_rounds))
+
+
+@stage("selection", deps=[POOL, round_context, REGISTRY_AS_OF_ROUND])
+def response_pairs(context: dg.AssetExecutionContext, store: Store) -> Table:
+    """A prompt and two answers: the second from the log, else sampled from the model as of the round (its text is redacted too)."""
+    home, round = store.home, context.partition_key
+    pool, counts = pool_table(home, round)
+    sample, model_id = policy_sampler(home, demand_context(home, round), log=context.log.info)
+    with store.vault() as vault:
+        table, stats = build_pairs(
+            pool, round=round, ids=home.ids, sample=sample, model_id=model_id, redact=partial(redact_texts, vault=vault, settings=home.settings.governance),
+            settings=home.settings.selection, seed=home.settings.seed_for("pairs", round), prompt_cluster=scenario_cluster,
+        )  # fmt: skip
+    return result(table, {"pool": counts, "stats": stats}, **counts, **stats, model=str(model_id))
+
+
+@stage("selection")
+def embeddings(context: dg.AssetExecutionContext, store: Store, response_pairs: pa.Table) -> Table:
+    """One unit vector a pair, and groups of near-duplicates (a group costs one label at most)."""
+    home = store.home
+    name = home.settings.selection.embedder
+    table = embed_pairs(
+        response_pairs, round=context.partition_key, embed=load_embedder(name), embedder=name, cache=home.cache, settings=home.settings.selection
+    )  # fmt: skip
+    return result(table, {"embedder": name}, embedder=name, duplicate_groups=len(set(table["duplicate_group"].to_pylist())))
+
+
+@stage("selection", deps=[REGISTRY_AS_OF_ROUND])
+def uncertainty(context: dg.AssetExecutionContext, store: Store, response_pairs: pa.Table, embeddings: pa.Table) -> Table:
+    """What the reward model as of the round does not know. No model yet: all null, and the round is a bootstrap."""
+    model = scorer_as_of(store.home, demand_context(store.home, context.partition_key))
+    table = uncertainty_signals(response_pairs, embeddings, round=context.partition_key, model=model)
+    return result(table, {"model_id": model and model.model_id}, model=model.model_id if model else "none (bootstrap)")
+
+
+@stage("selection")
+def selection(context: dg.AssetExecutionContext, store: Store, response_pairs: pa.Table, embeddings: pa.Table, uncertainty: pa.Table) -> Table:
+    """The picks: a random arm first, then the strategy within domain floors; each with its score and reason."""
+    home, round = store.home, context.partition_key
+    table, facts = select_batch(
+        response_pairs, embeddings, uncertainty, round=round, labelled=labelled_vectors(home, demand_context(home, round)),
+        settings=home.settings.selection, seed=home.settings.seed_for("selection", round),
+    )  # fmt: skip
+    return result(table, facts, picks=table.num_rows, facts=facts)
+
+
+@stage("selection")
+def judge_labels(context: dg.AssetExecutionContext, store: Store, selection: pa.Table, response_pairs: pa.Table) -> Table:
+    """The first judge's opinion. It keeps a pair from people only where its measured error is bounded."""
+    home, pinned = store.home, demand_context(store.home, context.partition_key)
+    table = judge_pairs(
+        selection, response_pairs, round=context.partition_key, model=scorer_as_of(home, pinned),
+        calibration=calibration_as_of(home, pinned), settings=home.settings.judge,
+    )  # fmt: skip
+    return result(table, kept_by_judge=sum(r == "judge" for r in table["route"].to_pylist()))

@@ -1,0 +1,116 @@
+"""Structured identifiers: Presidio's pattern recognizers behind a prefilter, and the configured formats of the business.
+
+Presidio's recognizers are called one by one, each only on a text that could hold what it looks for (the phone recognizer alone costs
+more than all others). Those that mis-type business ids are left out: on real chats every order id came out as a US bank number or a
+driving licence, and chat typos as web addresses (facts/privacy.md, section 2). DATE_TIME stays: dates of orders are no personal data here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from flywheel.errors import SettingsError
+from flywheel.governance.spans import Span
+
+# recognizer class in presidio_analyzer.predefined_recognizers -> what a text must contain for it to be asked
+PREFILTERS: dict[str, re.Pattern[str]] = {
+    "EmailRecognizer": re.compile(r"@"),
+    "CreditCardRecognizer": re.compile(r"\d(?:[ -]?\d){11}"),
+    "IbanRecognizer": re.compile(r"[A-Za-z]{2}[ -]?\d{2}[ -]?[A-Za-z0-9]{4}"),
+    "UsSsnRecognizer": re.compile(r"\d{3}[- .]?\d{2}[- .]?\d{4}"),
+    "IpRecognizer": re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]?:[0-9A-Fa-f]{0,4}:"),
+    "MacAddressRecognizer": re.compile(r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\."),
+    "CryptoRecognizer": re.compile(r"(?:bc1|[13])[A-Za-z0-9]{24}"),
+}
+PHONE_CANDIDATE = re.compile(r"[+(]{0,2}\d(?:[^\w\n]{0,4}\d){6,}")
+IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+STRONG = frozenset({"EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "MAC_ADDRESS", "CRYPTO"})
+PHONE_SHAPE = re.compile(r"(?<![\w.])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)|\d{2,5})[ .-]\d{3,4}[ .-]\d{3,4}(?![\w-]|\.\d)")
+SPELT_EMAIL = re.compile(
+    r"\b[\w.+-]+\s?(?:\(at\)|\[at\]|\{at\}|\sat\s|\s@\s)\s?[\w-]+(?:\s?(?:\(dot\)|\[dot\]|\{dot\}|\sdot\s|\.)\s?[\w-]+)*"
+    r"\s?(?:\(dot\)|\[dot\]|\{dot\}|\sdot\s|\.)\s?[a-z]{2,10}\b",
+    re.I,
+)
+_SPELT_DOT = re.compile(r"\(dot\)|\[dot\]|\{dot\}|\sdot\s|\(at\)|\[at\]|\{at\}|\s@\s", re.I)
+
+
+@lru_cache(maxsize=2)
+def recognizers(language: str) -> tuple[tuple[re.Pattern[str], Any], ...]:
+    """(prefilter, recognizer), made once a process. No NLP engine, no model, no network."""
+    from presidio_analyzer import predefined_recognizers as known
+
+    made = []
+    for name, prefilter in PREFILTERS.items():
+        kind = getattr(known, name)
+        if name == "EmailRecognizer":  # the original asks tldextract, which goes to the network, and lets unknown suffixes pass
+            kind = type("EmailShapeRecognizer", (kind,), {"validate_result": lambda self, pattern_text: None})
+        made.append((prefilter, kind(supported_language=language)))
+    return tuple(made)
+
+
+def pattern_spans(text: str, *, language: str, minimum_score: float) -> list[Span]:
+    """What Presidio's recognizers and our phone and spelt-out e-mail rules find in `text`."""
+    if not any(c.isdigit() or c == "@" for c in text) and not _SPELT_DOT.search(text):
+        return []
+    found: list[Span] = []
+    for prefilter, recognizer in recognizers(language):
+        if prefilter.search(text):
+            for result in recognizer.analyze(text, recognizer.supported_entities, None):
+                if result.score >= minimum_score:
+                    layer = "pattern_strong" if result.entity_type in STRONG else "pattern"
+                    found.append(Span(result.start, result.end, result.entity_type, layer, result.score))
+    found.extend(_phones(text, language))
+    found.extend(Span(*m.span(), "PHONE_NUMBER", "pattern", 0.5) for m in PHONE_SHAPE.finditer(text))
+    if _SPELT_DOT.search(text):
+        found.extend(Span(*m.span(), "EMAIL_ADDRESS", "pattern", 0.6) for m in SPELT_EMAIL.finditer(text))
+    return found
+
+
+def _phones(text: str, language: str) -> list[Span]:
+    """What Presidio's phone recognizer finds, asked only about the surroundings of long digit groups: it parses for eight regions."""
+    found: list[Span] = []
+    for candidate in PHONE_CANDIDATE.finditer(text):
+        if IP.fullmatch(candidate.group()):
+            continue
+        start = max(0, candidate.start() - 4)
+        spans = _phones_near(text[start : candidate.end() + 14], language)
+        found.extend(Span(start + a, start + b, "PHONE_NUMBER", "pattern", 0.4) for a, b in spans)
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def _phones_near(window: str, language: str) -> tuple[tuple[int, int], ...]:
+    return tuple((r.start, r.end) for r in _phone_recognizer(language).analyze(window, ["PHONE_NUMBER"]))
+
+
+@lru_cache(maxsize=2)
+def _phone_recognizer(language: str) -> Any:
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+
+    return PhoneRecognizer(supported_language=language)
+
+
+def compile_identifiers(identifiers: Mapping[str, str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """The configured formats. Raises `SettingsError` naming the key of one that is no regular expression or matches nothing at all."""
+    made = []
+    for name, pattern in identifiers.items():
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise SettingsError(f"governance.identifiers.{name}: {pattern!r} is no regular expression: {error}") from None
+        if compiled.fullmatch(""):
+            raise SettingsError(f"governance.identifiers.{name}: {pattern!r} matches the empty text; make it match an identifier")
+        if not re.fullmatch(r"[A-Z][A-Z_]{1,30}", name):
+            raise SettingsError(f"governance.identifiers.{name}: a type name has capital letters and _ only, as ORDER_ID")
+        made.append((name, compiled))
+    return tuple(made)
+
+
+def identifier_spans(text: str, identifiers: tuple[tuple[str, re.Pattern[str]], ...]) -> list[Span]:
+    """Business identifiers in `text`, and the same in lower case."""
+    upper = text.upper()
+    texts = (text, upper) if upper != text and len(upper) == len(text) else (text,)
+    return [Span(*m.span(), name, "identifier") for name, p in identifiers for t in texts for m in p.finditer(t) if m.end() > m.start()]

@@ -1,0 +1,35 @@
+"""What a log says about who a person is: raw ids and profile fields, for the vault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flywheel.governance import Identity, identifying_type
+from flywheel.ingestion.quarantine import Rejected
+
+
+def flat_profile(profile: Any) -> dict[str, str]:
+    """A profile as text fields: nested objects by dotted keys, list items by number; empty values left out. Raises `Rejected`."""
+    if not isinstance(profile, Mapping):
+        raise Rejected("invalid_field", "profile must be an object of account fields", "profile")
+    flat: dict[str, str] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key in value:
+                walk(f"{prefix}.{key}" if prefix else str(key), value[key])
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
+                walk(f"{prefix}.{number}", item)
+        elif value is not None and not isinstance(value, bool) and str(value).strip():
+            flat[prefix] = str(value)
+
+    walk("", profile)
+    return flat
+
+
+def identities_of(subject_id: str, profile: Mapping[str, str]) -> list[Identity]:
+    """The fields of a profile that tell who someone is (a loyalty tier does not), sorted."""
+    kinds = ((identifying_type(key, value), value) for key, value in profile.items())
+    return sorted({Identity(subject_id, kind, value) for kind, value in kinds if kind is not None})

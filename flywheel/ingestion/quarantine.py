@@ -1,0 +1,38 @@
+"""Why a row could not be used. A row that is refused is kept whole in the quarantine table, with its place and the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Reason = Literal[
+    "malformed_json", "not_an_object", "wrong_encoding", "unknown_field", "missing_field", "invalid_field", "empty_messages",
+    "empty_responses", "future_timestamp", "invalid_timestamp", "id_conflict", "line_too_long", "empty_file", "unreadable_file",
+]  # fmt: skip
+REASONS: tuple[str, ...] = get_args(Reason)
+
+
+class Rejected(Exception):
+    """A row that cannot become a record. `field` is its dotted path in the row as it came."""
+
+    def __init__(self, reason: Reason, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.field = reason, message, field
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A rejected row with its place. `raw` is the row as it came (a line over the length limit: its first 64 KiB)."""
+
+    file: str
+    line: int
+    byte_offset: int
+    reason: str
+    message: str
+    field: str | None
+    raw: str
+
+
+def readable(data: bytes) -> str:
+    """Bytes as text; whatever is not UTF-8 as backslash escapes, so that nothing is lost."""
+    return data.decode("utf-8", "backslashreplace")

@@ -1,0 +1,70 @@
+"""How commands speak: one JSON frame on standard output for `--json`, tables and progress for people, errors without a traceback."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+FRAME_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Flywheel command output",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["schema", "input", "counts", "result", "quarantine", "losses", "warnings"],
+    "properties": {
+        "schema": {"type": "string", "pattern": "^flywheel\\.[a-z_.]+/[0-9]+$"},
+        "input": {"type": "object"},
+        "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "result": {},
+        "quarantine": {"type": "array", "items": {"type": "object"}},
+        "losses": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "warnings": {"type": "array", "items": {"type": "string"}},
+    },
+}
+
+
+def frame(
+    command: str, *, input: Mapping[str, Any], result: Any, counts: Mapping[str, int] | None = None,
+    quarantine: Sequence[Mapping[str, Any]] = (), losses: Mapping[str, int] | None = None, warnings: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """The one object that every `--json` prints. `command` as in `round.status`."""
+    return {
+        "schema": f"flywheel.{command}/1", "input": dict(input), "counts": dict(counts or {}), "result": result,
+        "quarantine": [dict(q) for q in quarantine], "losses": dict(losses or {}), "warnings": list(warnings),
+    }  # fmt: skip
+
+
+def print_frame(value: Mapping[str, Any]) -> None:
+    """To standard output; nothing else goes there with `--json`."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str, indent=1) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
+    """A table for people; says `empty` where there are no rows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not rows:
+        console.print(empty)
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(r[index], int | float) or r[index] is None for r in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if v is None else f"{v:,.3g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row))
+    console.print(table)
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error (standard output is for results)."""
+    sys.stderr.write(text + "\n")
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """End with a message and without a traceback."""
+    sys.stderr.write(f"flywheel: {message}\n")
+    raise SystemExit(exit_code)
