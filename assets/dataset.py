@@ -28,4 +28,6 @@ def preference_dataset(context: dg.AssetExecutionContext, store: Store, preferen
     )  # fmt: skip
     store.provenance.append_once(f"dataset:{manifest.version}", "dataset_published", manifest.model_dump(mode="json"), store.now())
     facts = {"version": manifest.version, "not_allowed_for_training": preferences.num_rows - allowed.num_rows}
-    return result(table, facts, version=manifest.version, rows_in_version=manifest.rows, added=table.num_rows, simulated=manifest.contains_simulated)
+    return result(
+        table, facts, version=manifest.version, rows_in_version=manifest.rows, added=table.num_rows, simulated=manifest.contains_simulated
+    )

@@ -25,7 +25,10 @@ STAGES = [ingestion, governance, selection, labeling, quality, dataset, training
 
 
 def build_defs(
-    *, path: str | None = None, resource_overrides: Mapping[str, Any] | None = None, loggers: Mapping[str, dg.LoggerDefinition] | None = None
+    *,
+    path: str | None = None,
+    resource_overrides: Mapping[str, Any] | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
 ) -> dg.Definitions:
     """Everything wired to the run state below `path` (default: `FLYWHEEL_HOME`, else `data`)."""
     root = path or default_path()

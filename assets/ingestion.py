@@ -8,8 +8,8 @@ import dagster as dg
 from assets.external import REGISTRY_AS_OF_ROUND, consent_ledger, gold_items, guideline, log_files
 from assets.partitions import weekly
 from assets.stage import Table, result, stage
-from flywheel.rounds import code_version, open_context
 from flywheel.ingestion import import_landing, quarantine_reasons, quarantined_elsewhere
+from flywheel.rounds import code_version, open_context
 from resources.store import Store
 
 BACKFILL_TAG = "flywheel/backfill"
@@ -26,7 +26,9 @@ def round_context(context: dg.AssetExecutionContext, store: Store) -> dg.Materia
         store.home, context.partition_key, now=store.now(), code_version=code_version(),
         backfill_from=context.run.tags.get(BACKFILL_TAG), repin_reason=context.run.tags.get(REPIN_TAG),
     )  # fmt: skip
-    store.provenance.append_once(f"pinned:{pinned.round}:{pinned.revision}", "round_pinned", pinned.model_dump(mode="json"), pinned.pinned_at)
+    store.provenance.append_once(
+        f"pinned:{pinned.round}:{pinned.revision}", "round_pinned", pinned.model_dump(mode="json"), pinned.pinned_at
+    )
     shown = {k: v for k, v in pinned.model_dump(mode="json").items() if v is not None}
     return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(f"{pinned.round}.{pinned.revision}"))
 
@@ -44,4 +46,6 @@ def inference_logs(context: dg.AssetExecutionContext, store: Store) -> Table:
         vault.remember(found.identities)
     home.lake.write("quarantine", round, found.quarantine)
     reasons = quarantine_reasons(found.quarantine)
-    return result(found.records, {"counts": found.counts, "losses": found.losses, "quarantine": reasons}, **found.counts, quarantine_reasons=reasons)
+    return result(
+        found.records, {"counts": found.counts, "losses": found.losses, "quarantine": reasons}, **found.counts, quarantine_reasons=reasons
+    )

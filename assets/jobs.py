@@ -20,8 +20,12 @@ REPORTING = dg.AssetSelection.assets("cost_events", "round_report")
 SIMULATED = dg.RunConfig(ops={"annotations": LabelSource(simulated=True)})
 
 weekly_round = dg.define_asset_job("weekly_round", OPENING, tags=SERIAL, description="From the week's logs to a published labeling batch.")
-import_labels = dg.define_asset_job("import_labels", IMPORTING, tags=SERIAL, description="Delivered labels to rater quality and the agreement verdict.")
-close_round = dg.define_asset_job("close_round", CLOSING, tags=SERIAL, description="Accepted preferences to dataset, models, evaluation and promotion.")
+import_labels = dg.define_asset_job(
+    "import_labels", IMPORTING, tags=SERIAL, description="Delivered labels to rater quality and the agreement verdict."
+)
+close_round = dg.define_asset_job(
+    "close_round", CLOSING, tags=SERIAL, description="Accepted preferences to dataset, models, evaluation and promotion."
+)
 report = dg.define_asset_job("report", REPORTING, description="Costs and the round's page; also after a failure.")
 demo_round = dg.define_asset_job(
     "demo_round", OPENING | IMPORTING | CLOSING | REPORTING, tags=SERIAL, config=SIMULATED,

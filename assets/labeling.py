@@ -17,7 +17,9 @@ from resources.store import Store
 
 
 @stage("labeling", deps=[gold_items, guideline])
-def labeling_batch(context: dg.AssetExecutionContext, store: Store, selection: pa.Table, judge_labels: pa.Table, response_pairs: pa.Table) -> Table:
+def labeling_batch(
+    context: dg.AssetExecutionContext, store: Store, selection: pa.Table, judge_labels: pa.Table, response_pairs: pa.Table
+) -> Table:
     """The tasks that raters see: picks, gold, attention checks, swapped repeats. Frozen once published: a rerun hands back the
     published batch, whatever the selector says today."""
     home, round = store.home, context.partition_key
@@ -31,7 +33,7 @@ def labeling_batch(context: dg.AssetExecutionContext, store: Store, selection: p
         guideline=load_guideline(home.guidelines, pinned.cutoff), ids=home.ids, settings=labeling, seed=home.settings.seed_for("batch", round),
     )  # fmt: skip
     export_batch(table, home.root / "batches" / f"{round}.jsonl")
-    return result(table, facts, frozen=False, tasks=table.num_rows, facts=facts)
+    return result(table, facts, frozen=False, tasks=table.num_rows, details=facts)
 
 
 class LabelSource(dg.Config):
@@ -50,5 +52,7 @@ def annotations(context: dg.AssetExecutionContext, config: LabelSource, store: S
 
         deliver_simulated_labels(labeling_batch, home.label_inbox, round=round, seed=home.settings.seed_for("raters", round))
     with store.vault() as vault:
-        table, facts = import_labels(home, round, redact=partial(redact_text, vault=vault, settings=home.settings.governance), now=store.now())
+        table, facts = import_labels(
+            home, round, redact=partial(redact_text, vault=vault, settings=home.settings.governance), now=store.now()
+        )
     return result(table, facts, labels=table.num_rows, imported=facts["import"])

@@ -3,17 +3,15 @@
 What belongs here: assets of the group `quality`. What does not: statistics and gate rules (`flywheel.quality`).
 """
 
-from functools import partial
-
 import dagster as dg
 import pyarrow as pa
 
 from assets.stage import Table, result, stage
 from flywheel.governance import allowed_rows, redact_text
+from flywheel.labeling import load_gold
 from flywheel.quality import aggregate_preferences, agreement_table, agreement_verdict
 from flywheel.quality import demonstrations as demonstrations_of
 from flywheel.quality import rater_quality as judge_raters
-from flywheel.labeling import load_gold
 from flywheel.rounds import conversations, expert_raters, published_pairs
 from resources.store import Store
 
@@ -27,7 +25,9 @@ def rater_quality(context: dg.AssetExecutionContext, store: Store, annotations: 
 
 
 @stage("quality")
-def agreement(context: dg.AssetExecutionContext, store: Store, annotations: pa.Table, rater_quality: pa.Table, labeling_batch: pa.Table) -> Table:
+def agreement(
+    context: dg.AssetExecutionContext, store: Store, annotations: pa.Table, rater_quality: pa.Table, labeling_batch: pa.Table
+) -> Table:
     """Krippendorff's alpha and company, by segment, with intervals; decides the agreement gate for exactly these annotations."""
     home, round, quality = store.home, context.partition_key, store.home.settings.quality
     table = agreement_table(annotations, rater_quality, round=round, settings=quality, seed=home.settings.seed_for("agreement", round))
@@ -40,7 +40,12 @@ def agreement(context: dg.AssetExecutionContext, store: Store, annotations: pa.T
 
 @stage("quality", deps=[agreement])
 def preferences(
-    context: dg.AssetExecutionContext, store: Store, annotations: pa.Table, rater_quality: pa.Table, labeling_batch: pa.Table, judge_labels: pa.Table
+    context: dg.AssetExecutionContext,
+    store: Store,
+    annotations: pa.Table,
+    rater_quality: pa.Table,
+    labeling_batch: pa.Table,
+    judge_labels: pa.Table,
 ) -> Table:
     """Accepted pairs with chosen and rejected. Refuses without a passing agreement verdict for exactly its annotations."""
     home, round = store.home, context.partition_key
@@ -52,12 +57,17 @@ def preferences(
     )  # fmt: skip
     allowed = allowed_rows(table, store.ledger, "labeling", store.now())
     facts = {**facts, "withdrawn_since": table.num_rows - allowed.num_rows}
-    return result(allowed, facts, accepted=allowed.num_rows, facts=facts)
+    return result(allowed, facts, accepted=allowed.num_rows, details=facts)
 
 
 @stage("quality", deps=[agreement])
 def demonstrations(
-    context: dg.AssetExecutionContext, store: Store, annotations: pa.Table, labeling_batch: pa.Table, rater_quality: pa.Table, response_pairs: pa.Table
+    context: dg.AssetExecutionContext,
+    store: Store,
+    annotations: pa.Table,
+    labeling_batch: pa.Table,
+    rater_quality: pa.Table,
+    response_pairs: pa.Table,
 ) -> Table:
     """Ideal answers that experts wrote where both responses were bad: supervised fine-tuning data."""
     home, round = store.home, context.partition_key
@@ -66,7 +76,7 @@ def demonstrations(
     refused = sorted({*response_pairs["pair_id"].to_pylist()} - {*allowed["pair_id"].to_pylist()})
     with store.vault() as vault:
         table = demonstrations_of(
-            annotations, labeling_batch, round=round, redact=partial(redact_text, vault=vault, settings=home.settings.governance),
+            annotations, labeling_batch, round=round, redact=lambda text, talk: redact_text(text, conversation_id=talk, vault=vault, settings=home.settings.governance),
             conversations=conversations(allowed), experts=expert_raters(home), rater_quality=rater_quality, exclude_pairs=refused,
         )  # fmt: skip
     return result(table, demonstrations=table.num_rows)

@@ -26,4 +26,6 @@ def round_report(context: dg.AssetExecutionContext, store: Store) -> dg.Material
     """One self-contained HTML page: funnel, agreement, raters, dataset, models, money. Also for a round that failed or is open."""
     path = render_report(store.home, context.partition_key, now=store.now())
     steps = {f"funnel_{s.name.replace(' ', '_')}": s.count for s in funnel(store.home, context.partition_key) if s.count is not None}
-    return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(str(path)), "uri": dg.MetadataValue.url(path.resolve().as_uri()), **steps})
+    return dg.MaterializeResult(
+        metadata={"page": dg.MetadataValue.path(str(path)), "uri": dg.MetadataValue.url(path.resolve().as_uri()), **steps}
+    )

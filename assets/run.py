@@ -51,10 +51,13 @@ def run_job(
     select: Sequence[str] | None = None, progress: bool = True,
 ) -> Outcome:  # fmt: skip
     """Run `job` for one round here and now. `select` narrows it to some of its assets. Never raises for a failed run."""
-    defs = build_defs(path=str(home), loggers={"console": progress_logger if progress else silent_logger})
+    defs = build_defs(path=str(home), loggers={"flywheel": progress_logger if progress else silent_logger})
     chosen = [dg.AssetKey(a) for a in select] if select else None
+    config: dict[str, Any] = {"loggers": {"flywheel": {}}}
+    if job == "demo_round":  # a run's own configuration replaces its job's
+        config |= {"ops": {"annotations": {"config": {"simulated": True}}}}
     done = defs.resolve_job_def(job).execute_in_process(
-        partition_key=round, instance=instance, tags=dict(tags or {}), raise_on_error=False, asset_selection=chosen
+        partition_key=round, instance=instance, tags=dict(tags or {}), raise_on_error=False, asset_selection=chosen, run_config=config
     )
     if done.success:
         return Outcome(True, done.run_id)
@@ -99,7 +102,11 @@ class _Progress(logging.Handler):
             seconds = time.monotonic() - self._started.pop(step, time.monotonic())
             mark = "✓" if kind == "STEP_SUCCESS" else "✗"
             sys.stderr.write(f"  {mark} {step:<44}{seconds:7.1f} s\n")
-        elif kind is None and record.levelno >= logging.INFO and meta.get("orig_message"):
+        elif (
+            kind is None
+            and record.levelno >= logging.INFO
+            and not str(meta.get("orig_message") or "Dependencies for").startswith("Dependencies for")
+        ):
             sys.stderr.write(f"    {meta['orig_message']}\n")
         sys.stderr.flush()
 

@@ -55,14 +55,16 @@ def uncertainty(context: dg.AssetExecutionContext, store: Store, response_pairs:
 
 
 @stage("selection")
-def selection(context: dg.AssetExecutionContext, store: Store, response_pairs: pa.Table, embeddings: pa.Table, uncertainty: pa.Table) -> Table:
+def selection(
+    context: dg.AssetExecutionContext, store: Store, response_pairs: pa.Table, embeddings: pa.Table, uncertainty: pa.Table
+) -> Table:
     """The picks: a random arm first, then the strategy within domain floors; each with its score and reason."""
     home, round = store.home, context.partition_key
     table, facts = select_batch(
         response_pairs, embeddings, uncertainty, round=round, labelled=labelled_vectors(home, demand_context(home, round)),
         settings=home.settings.selection, seed=home.settings.seed_for("selection", round),
     )  # fmt: skip
-    return result(table, facts, picks=table.num_rows, facts=facts)
+    return result(table, facts, picks=table.num_rows, details=facts)
 
 
 @stage("selection")

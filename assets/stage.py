@@ -31,11 +31,20 @@ def column_schema(table: str) -> dg.TableSchema:
     columns = []
     for field in arrow_schema(TABLES[table]):
         privacy = (field.metadata or {}).get(b"privacy", b"").decode()
-        columns.append(dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable), tags={"privacy": privacy} if privacy else {}))
+        columns.append(
+            dg.TableColumn(
+                field.name,
+                str(field.type),
+                constraints=dg.TableColumnConstraints(nullable=field.nullable),
+                tags={"privacy": privacy} if privacy else {},
+            )
+        )
     return dg.TableSchema(columns=columns)
 
 
-def stage(group: str, *, code_version: str = "1", kinds: set[str] | None = None, **kwargs: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+def stage(
+    group: str, *, code_version: str = "1", kinds: set[str] | None = None, **kwargs: Any
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`@dg.asset` with what every asset here has. The function's docstring becomes the description; its `pa.Table` parameters are
     recorded as inputs in the lake's manifest."""
 

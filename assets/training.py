@@ -28,7 +28,12 @@ def sft_model(context: dg.AssetExecutionContext, store: Store, demonstrations: p
 def reward_model(context: dg.AssetExecutionContext, store: Store, preference_dataset: pa.Table) -> Table:
     """Bradley-Terry ensemble on the whole dataset version: next round's uncertainty comes from it."""
     home, version = store.home, store.home.lake.demand("preference_dataset", context.partition_key).facts["version"]
-    table = train_reward_round(home, version, pinned=demand_context(home, context.partition_key), allowed=lambda t: allowed_rows(t, store.ledger, "training", store.now()))
+    table = train_reward_round(
+        home,
+        version,
+        pinned=demand_context(home, context.partition_key),
+        allowed=lambda t: allowed_rows(t, store.ledger, "training", store.now()),
+    )
     return result(table, **table.to_pylist()[0])
 
 
@@ -57,7 +62,11 @@ def evaluation(context: dg.AssetExecutionContext, store: Store, dpo_model: pa.Ta
 def promotion(context: dg.AssetExecutionContext, store: Store, evaluation: pa.Table, dpo_model: pa.Table, reward_model: pa.Table) -> Table:
     """Closes the round: the candidate serves from the next one on, or the model stays. Demands the promotion verdict for exactly
     this evaluation, and reports the round's partition of the model registry."""
-    home, round, backfill = store.home, context.partition_key, "flywheel/backfill" in context.run.tags or "dagster/backfill" in context.run.tags
+    home, round, backfill = (
+        store.home,
+        context.partition_key,
+        "flywheel/backfill" in context.run.tags or "dagster/backfill" in context.run.tags,
+    )
     pinned = demand_context(home, round)
     sha256 = home.lake.demand("evaluation", round).sha256
     verdict = store.verdicts.demand_decided("promotion", round, sha256)
@@ -65,5 +74,7 @@ def promotion(context: dg.AssetExecutionContext, store: Store, evaluation: pa.Ta
         home, verdict, dpo_model, reward_model, incumbent_id=policy_model_id(home, pinned), pinned=pinned, backfill=backfill, now=store.now()
     )  # fmt: skip
     store.provenance.append_once(f"closed:{round}:{entry.model_id}", "round_closed", entry.model_dump(mode="json"), store.now())
-    context.log_event(dg.AssetMaterialization(model_registry.key, partition=round, metadata={"decision": entry.decision, "model": str(entry.model_id)}))
+    context.log_event(
+        dg.AssetMaterialization(model_registry.key, partition=round, metadata={"decision": entry.decision, "model": str(entry.model_id)})
+    )
     return result(table, decision=entry.decision, model=str(entry.model_id), reasons=entry.reasons)

@@ -127,11 +127,15 @@ def main() -> int:
         if number == 1:
             logged = [base_response(rng, p) for p in prompts]
         else:
-            logged = [g[0] for g in generator.generate(texts, temperature=evaluation.production_temperature, seed=arguments.seed + 77 * number)]
+            logged = [
+                g[0] for g in generator.generate(texts, temperature=evaluation.production_temperature, seed=arguments.seed + 77 * number)
+            ]
         begun = time.monotonic()
         sampled = generator.generate(texts, n=arguments.candidates, temperature=training.sampling_temperature, seed=arguments.seed + number)
         sampling_s = time.monotonic() - begun
-        pairs = [(p, a, b) for p, a, c in zip(prompts, logged, sampled, strict=True) if (b := different(a, c, arguments.choice)) is not None]
+        pairs = [
+            (p, a, b) for p, a, c in zip(prompts, logged, sampled, strict=True) if (b := different(a, c, arguments.choice)) is not None
+        ]
         table = preferences(pairs, rng, name, arguments.floor)
         if arguments.shuffle:
             table = shuffled(table, rng)
@@ -148,7 +152,9 @@ def main() -> int:
         )  # fmt: skip
         evaluation_s = time.monotonic() - begun
         promote, reasons = promotion_decision(result, evaluation)
-        reward = RewardModel.load(store.path(store_reward_model(pa.concat_tables(earlier), store=store, seed=arguments.seed, round=name).model_id))
+        reward = RewardModel.load(
+            store.path(store_reward_model(pa.concat_tables(earlier), store=store, seed=arguments.seed, round=name).model_id)
+        )
         print(
             f"round {number}: {rows.num_rows} pairs {made.n_pairs_by_domain}, label accuracy {right}, sampling {sampling_s:.1f} s, "
             f"DPO {dpo_s:.1f} s (in process {store.run(made.model_id)['wall_s']:.1f} s, "

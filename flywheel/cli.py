@@ -79,7 +79,7 @@ app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, ric
 
 @app.callback()
 def root(
-    home: Path | None = typer.Option(None, "--home", help="Folder of the run state (default: FLYWHEEL_HOME, else data)."),
+    home: str = typer.Option("", "--home", help="Folder of the run state (default: FLYWHEEL_HOME, else data)."),
 ) -> None:
     """Flywheel: production logs in, better models out, people's judgment where it teaches most.
 
@@ -88,8 +88,8 @@ def root(
 
     Exit codes: 0 done; 1 failed; 2 bad input; 3 refused by a gate, consent or the state of a round; 4 integrity or access.
     """
-    if home is not None:
-        os.environ["FLYWHEEL_HOME"] = str(home)
+    if home:
+        os.environ["FLYWHEEL_HOME"] = home
 
 
 def main() -> None:

@@ -110,6 +110,9 @@ class QualitySettings(Section):
     bootstrap_replicates: int = Field(1_000, ge=100)
     aggregator: Literal["majority", "dawid_skene", "auto"] = "auto"
     posterior_floor: float = Field(0.8, ge=0.5, le=1, description="A natural item below this goes to the expert tier.")
+    minimum_labels: int = Field(
+        2, ge=1, description="A natural item with fewer labels that count (or fewer than its redundancy) goes to the expert tier."
+    )
     minimum_completion: float = Field(
         0.9, ge=0, le=1, description="The gate is pending until this share of the asked-for answers is in; lower it to close a round early."
     )

@@ -7,14 +7,14 @@ https://docs.dagster.io/guides/build/external-resources
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 
 import dagster as dg
 
-from flywheel.governance import ConsentLedger, ProvenanceLog, Vault
+from flywheel.governance import ConsentLedger, ProvenanceLog, Vault, consent_ledger, provenance_log
 from flywheel.rounds import Verdicts
 from flywheel.settings import Settings
 from flywheel.storage import Home
@@ -41,7 +41,7 @@ class Store(dg.ConfigurableResource):
 
     @property
     def ledger(self) -> ConsentLedger:
-        return ConsentLedger(self.home.restricted / "consent" / "ledger.jsonl")
+        return consent_ledger(self.home)
 
     @contextmanager
     def vault(self) -> Iterator[Vault]:
@@ -58,4 +58,4 @@ class Store(dg.ConfigurableResource):
 
     @property
     def provenance(self) -> ProvenanceLog:
-        return ProvenanceLog(self.home.provenance / "log.jsonl")
+        return provenance_log(self.home)

@@ -36,7 +36,9 @@ def shown(verdict: Verdict) -> dg.AssetCheckResult:
     """The verdict in the UI: pending and inconclusive only warn, for waiting is no failure."""
     waiting = verdict.state in ("pending", "inconclusive")
     severity = dg.AssetCheckSeverity.WARN if waiting else dg.AssetCheckSeverity.ERROR
-    return dg.AssetCheckResult(passed=verdict.state == "pass", severity=severity, metadata=verdict.model_dump(mode="json", exclude_none=True))
+    return dg.AssetCheckResult(
+        passed=verdict.state == "pass", severity=severity, metadata=verdict.model_dump(mode="json", exclude_none=True)
+    )
 
 
 @gate("consented_logs", "Every row's subject allows labeling at this moment.")
@@ -72,12 +74,16 @@ def agreement_gate(context: dg.AssetCheckExecutionContext, store: Store) -> dg.A
     return shown(found)
 
 
-@gate("evaluation", "The candidate wins with significance, regresses in no domain and does not drift in length. Otherwise the model is kept.")
+@gate(
+    "evaluation", "The candidate wins with significance, regresses in no domain and does not drift in length. Otherwise the model is kept."
+)
 def promotion_gate(context: dg.AssetCheckExecutionContext, store: Store) -> dg.AssetCheckResult:
     round = context.partition_key
     manifest = store.home.lake.demand("evaluation", round)
     table = store.home.lake.read("evaluation", round)
-    verdict = store.verdicts.record(promotion_verdict(table, sha256=manifest.sha256, round=round, settings=store.home.settings.evaluation, now=store.now()))
+    verdict = store.verdicts.record(
+        promotion_verdict(table, sha256=manifest.sha256, round=round, settings=store.home.settings.evaluation, now=store.now())
+    )
     # "Not better" is an outcome, not a fault: the round closes with the model kept.
     return dg.AssetCheckResult(
         passed=verdict.state == "pass", severity=dg.AssetCheckSeverity.WARN, metadata=verdict.model_dump(mode="json", exclude_none=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from assets.commands.round import JSON, report_path, settle
+from assets.commands.round import JSON, settle
 from flywheel.errors import RoundRefused
 from flywheel.output import frame, print_frame, say
 from flywheel.rounds import first_round, next_round, round_end, round_state
@@ -30,14 +30,14 @@ base = "shopforge-tiny"
 def demo(
     weeks: int = typer.Option(2, "--weeks", min=1, max=20, help="Rounds to run."),
     logs: int = typer.Option(2_000, "--logs", min=200, help="Logged inferences a week."),
-    home: Path = typer.Option(Path("data/demo"), "--home", help="Folder of the demo's run state."),
+    home: str = typer.Option("data/demo", "--home", help="Folder of the demo's run state."),
     as_json: bool = JSON,
 ) -> None:
     """Generate weeks of ShopForge logs and run every round: redaction, selection, labels by simulated raters, agreement gate, dataset,
     reward model, DPO, evaluation, promotion, report. What is done already is not done again; interrupted, it goes on where it was."""
     started = time.monotonic()
-    os.environ["FLYWHEEL_HOME"] = str(home)
-    state = prepare_home(home, weeks)
+    os.environ["FLYWHEEL_HOME"] = home
+    state = prepare_home(Path(home), weeks)
     keys = demo_rounds(state, weeks)
     for number, key in enumerate(keys, 1):
         if not as_json:
@@ -51,7 +51,9 @@ def prepare_home(home: Path, weeks: int) -> Home:
     """A demo home: fixed keys, fixed clock, generated gold items. Raises `RoundRefused` on a folder that holds a real run state."""
     marker, toml = home / "DEMO", home / "flywheel.toml"
     if not marker.exists() and (home / "restricted").exists():
-        raise RoundRefused(f"{home} holds a real run state; the demo writes generated data and simulated labels: choose another folder with --home")
+        raise RoundRefused(
+            f"{home} holds a real run state; the demo writes generated data and simulated labels: choose another folder with --home"
+        )
     write_atomically(marker, b"Generated data and simulated labels only.\n")
     first = first_round(Settings.load(home=home))
     last = first
@@ -103,7 +105,7 @@ def deliver_logs(home: Home, key: str, n: int) -> Path:
 
 
 def _finish(home: Home, keys: list[str], seconds: float, as_json: bool) -> None:
-    from flywheel.reporting import report_summary
+    from flywheel.reporting import report_path, report_summary
 
     last = keys[-1]
     page = report_path(home, last)

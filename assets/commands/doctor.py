@@ -38,13 +38,20 @@ def doctor(as_json: bool = JSON) -> None:
         print_frame(frame("doctor", input={"home": str(home.root)}, counts={"checks": len(findings), "bad": bad}, result=[asdict(f) for f in findings],
                           warnings=[f"{f.check}: {f.found}" for f in findings if f.state == "note"]))  # fmt: skip
     else:
-        print_table(f"Run state {home.root}", ["", "check", "found", "remedy"], [(f.state, f.check, f.found, f.remedy) for f in findings], empty="")
+        print_table(
+            f"Run state {home.root}", ["", "check", "found", "remedy"], [(f.state, f.check, f.found, f.remedy) for f in findings], empty=""
+        )
     raise typer.Exit(1 if bad else 0)
 
 
 def python(_: Home) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding("Python", "ok" if sys.version_info >= (3, 11) else "bad", version, "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer")
+    return Finding(
+        "Python",
+        "ok" if sys.version_info >= (3, 11) else "bad",
+        version,
+        "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer",
+    )
 
 
 def packages(_: Home) -> Finding:
@@ -80,14 +87,24 @@ def keys(home: Home) -> Finding:
     if loose:
         return Finding("keys", "bad", f"readable by others: {', '.join(loose)}", f"chmod 600 {folder}/*.key")
     present = sorted(p.name for p in folder.glob("*.key"))
-    return Finding("keys", "ok" if present else "note", ", ".join(present) or "none yet", "" if present else "made at the first import; then back them up")
+    return Finding(
+        "keys",
+        "ok" if present else "note",
+        ", ".join(present) or "none yet",
+        "" if present else "made at the first import; then back them up",
+    )
 
 
 def landing(home: Home) -> Finding:
     if "://" in home.landing:
         return Finding("landing", "ok", home.landing)
     files = [p for p in Path(home.landing).rglob("*") if p.is_file()] if Path(home.landing).is_dir() else []
-    return Finding("landing", "ok" if files else "note", f"{len(files)} files in {home.landing}", "" if files else "put log files there (README: your own logs)")
+    return Finding(
+        "landing",
+        "ok" if files else "note",
+        f"{len(files)} files in {home.landing}",
+        "" if files else "put log files there (README: your own logs)",
+    )
 
 
 def instance(home: Home) -> Finding:
@@ -97,9 +114,13 @@ def instance(home: Home) -> Finding:
     with open_instance(home.root) as found:
         coordinator = found.run_coordinator
         limits = getattr(coordinator, "get_run_queue_config", lambda: None)()
-        serial = limits is not None and any(c.get("key") == "flywheel/serial" and c.get("limit") == 1 for c in limits.tag_concurrency_limits or [])
+        serial = limits is not None and any(
+            c.get("key") == "flywheel/serial" and c.get("limit") == 1 for c in limits.tag_concurrency_limits or []
+        )
     if not serial:
-        return Finding("Dagster instance", "bad", type(coordinator).__name__, "use the dagster.yaml of this checkout: `flywheel up` installs it")
+        return Finding(
+            "Dagster instance", "bad", type(coordinator).__name__, "use the dagster.yaml of this checkout: `flywheel up` installs it"
+        )
     return Finding("Dagster instance", "ok", "queued, rounds one at a time")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import typer
 
@@ -14,7 +13,9 @@ from flywheel.rounds import RoundState, abandon, known_rounds, parse_round, roun
 from flywheel.settings import Settings
 from flywheel.storage import Home
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="A weekly round, named by its Monday (2026-01-05).")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="A weekly round, named by its Monday (2026-01-05)."
+)
 ROUND = typer.Argument(help="The round's Monday, as 2026-01-05.")
 JSON = typer.Option(False, "--json", help="One JSON object on standard output.")
 
@@ -41,7 +42,11 @@ def execute(home: Home, job: str, round: str, *, tags: dict[str, str] | None = N
             run_job(home.root, "report", round, instance=instance, progress=False)
     if not outcome.success:
         where = f"{job} {round} stopped at {outcome.failed_step}: " if outcome.failed_step else f"{job} {round}: "
-        hint = "" if outcome.foreseeable else f"\nThis is not a foreseeable failure. The traceback is in the log of run {outcome.run_id} (`flywheel up`)."
+        hint = (
+            ""
+            if outcome.foreseeable
+            else f"\nThis is not a foreseeable failure. The traceback is in the log of run {outcome.run_id} (`flywheel up`)."
+        )
         error = FlywheelError(where + outcome.message + hint)
         error.exit_code = outcome.exit_code or 1
         raise error
@@ -58,7 +63,9 @@ def _show(home: Home, states: list[RoundState], command: str, as_json: bool, inp
 @app.command()
 def run(
     round: str = ROUND,
-    repin: str = typer.Option("", "--repin", help="Pin the round anew (model, labelled set, settings), with this reason. Never for a published batch."),
+    repin: str = typer.Option(
+        "", "--repin", help="Pin the round anew (model, labelled set, settings), with this reason. Never for a published batch."
+    ),
     as_json: bool = JSON,
 ) -> None:
     """From the week's logs to a published labeling batch."""
@@ -88,7 +95,9 @@ def close(round: str = ROUND, as_json: bool = JSON) -> None:
 
 
 @app.command()
-def status(round: str = typer.Argument("", help="One round; all that have ended or were opened when left out."), as_json: bool = JSON) -> None:
+def status(
+    round: str = typer.Argument("", help="One round; all that have ended or were opened when left out."), as_json: bool = JSON
+) -> None:
     """Where each round stands, why, and what takes it further."""
     home = opened_home()
     keys = [parse_round(round, start=home.settings.start)] if round else known_rounds(home, clock(home))
@@ -100,14 +109,16 @@ def status(round: str = typer.Argument("", help="One round; all that have ended 
 
 
 @app.command("abandon")
-def abandon_(round: str = ROUND, reason: str = typer.Option(..., "--reason", help="Why; goes into the record."), as_json: bool = JSON) -> None:
+def abandon_(
+    round: str = ROUND, reason: str = typer.Option(..., "--reason", help="Why; goes into the record."), as_json: bool = JSON
+) -> None:
     """Give a round up: it adds an empty preference set, and later rounds go on."""
     home = opened_home()
     key = parse_round(round, start=home.settings.start)
-    from flywheel.governance import ProvenanceLog
+    from flywheel.governance import provenance_log
 
     state = abandon(home, key, reason, clock(home))
-    ProvenanceLog(home.provenance / "log.jsonl").append_once(f"abandoned:{key}", "round_abandoned", {"round": key, "reason": reason}, clock(home))
+    provenance_log(home).append_once(f"abandoned:{key}", "round_abandoned", {"round": key, "reason": reason}, clock(home))
     _show(home, [state], "round.abandon", as_json, {"round": key, "reason": reason})
 
 
@@ -153,8 +164,3 @@ def _refuse_future(home: Home, key: str) -> None:
 
     if round_end(key) > clock(home):
         raise RoundRefused(f"round {key} has not ended: its week runs to {round_end(key):%Y-%m-%d %H:%M} UTC")
-
-
-def report_path(home: Home, key: str) -> Path:
-    """Where a round's page lies."""
-    return home.reports / f"{key}.html"

@@ -24,7 +24,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 def up(
     port: int = typer.Option(3000, "--port", help="Port of the UI."),
-    host: str = typer.Option("127.0.0.1", "--host", help="Address to listen on. The UI has no login: leave it on loopback, or put a proxy before it."),
+    host: str = typer.Option(
+        "127.0.0.1", "--host", help="Address to listen on. The UI has no login: leave it on loopback, or put a proxy before it."
+    ),
 ) -> None:
     """Start the Dagster UI and daemon on the run state and print the address. Ctrl-C stops both.
 
@@ -43,9 +45,26 @@ def up(
     code_port = _any_free_port()
     workspace = logs / "workspace.yaml"
     workspace.write_text(f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: flywheel}}\n")
-    environment = {**os.environ, "FLYWHEEL_HOME": str(home.resolve()), "PYTHONPATH": str(CHECKOUT), "DAGSTER_HOME": str((home / "dagster").resolve())}
+    environment = {
+        **os.environ,
+        "FLYWHEEL_HOME": str(home.resolve()),
+        "PYTHONPATH": str(CHECKOUT),
+        "DAGSTER_HOME": str((home / "dagster").resolve()),
+    }
     commands = {
-        "code-server": ["dagster", "code-server", "start", "-m", "assets.definitions", "-d", str(CHECKOUT), "-p", str(code_port), "-h", "127.0.0.1"],
+        "code-server": [
+            "dagster",
+            "code-server",
+            "start",
+            "-m",
+            "assets.definitions",
+            "-d",
+            str(CHECKOUT),
+            "-p",
+            str(code_port),
+            "-h",
+            "127.0.0.1",
+        ],
         "webserver": ["dagster-webserver", "-h", host, "-p", str(port), "-w", str(workspace.resolve())],
         "daemon": ["dagster-daemon", "run", "-w", str(workspace.resolve())],
     }
@@ -69,7 +88,9 @@ def _start(name: str, command: list[str], logs: Path, environment: dict[str, str
     from assets.run import program
 
     with open(logs / f"{name}.log", "ab") as log:
-        return subprocess.Popen([program(command[0]), *command[1:]], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=CHECKOUT)  # noqa: S603
+        return subprocess.Popen(
+            [program(command[0]), *command[1:]], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=CHECKOUT
+        )  # noqa: S603
 
 
 def _wait_until_ready(address: str, running: dict[str, subprocess.Popen[bytes]], logs: Path, timeout_s: float = 120) -> None:

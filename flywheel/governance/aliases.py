@@ -34,12 +34,16 @@ def value_key(name: str, value: str) -> str:
 
 
 def assign(
-    found: Sequence[tuple[str, str]], *, taken: Iterable[tuple[str, int]] = (), known: Mapping[tuple[str, str], str] | None = None
+    found: Sequence[tuple[str, str]],
+    *,
+    taken: Iterable[tuple[str, int]] = (),
+    known: Mapping[tuple[str, str], str] | None = None,
+    anchors: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """Aliases for (type, value) in order of appearance. `taken` numbers are given to no new value; `known` maps (alias name, value key) to
-    an alias that the conversation already has for it."""
+    an alias that the conversation already has for it. `anchors` are whole values (the profile's full name) that parts link through."""
     named = [(alias_name(type), value) for type, value in found]
-    keys = _linked(named)
+    keys = _linked([*named, *((alias_name(type), value) for type, value in anchors)])[: len(named)]
     given: dict[tuple[str, str], str] = dict(known or {})
     used = set(taken)
     for there in given.values():

@@ -10,7 +10,9 @@ from flywheel.governance.consent import ConsentLedger, allowed_rows
 from flywheel.records import Purpose, Verdict
 
 
-def consent_verdict(table: pa.Table, ledger: ConsentLedger, *, sha256: str, round: str, now: datetime, purpose: Purpose = "labeling") -> Verdict:
+def consent_verdict(
+    table: pa.Table, ledger: ConsentLedger, *, sha256: str, round: str, now: datetime, purpose: Purpose = "labeling"
+) -> Verdict:
     """The gate's verdict on exactly these bytes (`sha256`): passes when every row's subject allows `purpose` now. The reason counts the
     rows that do not, never naming a subject."""
     refused = table.num_rows - allowed_rows(table, ledger, purpose, now).num_rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from flywheel.governance.given_names import given_name_spans
 from flywheel.governance.identity import named_type
 from flywheel.governance.names import PHRASE_RULES, take_name
 from flywheel.governance.ordinary import NEVER_A_NAME, is_ordinary
@@ -49,10 +50,10 @@ _IS = r"(?:\s*(?:number|no\.?|num|code|id|#))*\s*(?:is|was|are|:|=|#|-|should be
 _SAID: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, re.I))
     for kind, pattern in (
-        ("PIN", rf"\bpin{_IS}(?P<v>\d{{4,6}})\b(?:\s*(?:or|and|,|/)\s*(?P<w>\d{{4,6}})\b)?"),
-        ("ACCOUNT_ID", rf"\b(?:account|acct){_IS}(?P<v>[A-Z]{{0,3}}-?\d(?:[ -]?\d){{5,17}})\b"),
+        ("PIN", r"\bpin\b[^.!?\d]{0,40}?(?P<v>\d{4,6})\b(?:\s*(?:or|and|,|/)\s*(?P<w>\d{4,6})\b)?"),
+        ("ACCOUNT_ID", r"\b(?:account|acct|balance)\b[^.!?\d]{0,30}?(?P<v>[A-Z]{0,3}-?\d(?:[ -]?\d){5,17})\b"),
         ("ACCESS_CODE", rf"\b(?:access|clearance|verification|security|entry|door|pass)?\s?code{_IS}(?P<v>(?=[A-Z-]*\d)[A-Z0-9-]{{4,12}})\b"),
-        ("DOB", rf"\b(?:date of birth|dob|birth ?da(?:te|y)|born(?: on| in)?){_IS}(?:the\s+)?(?P<v>{_DATE})"),
+        ("DOB", rf"\b(?:date of birth|d\.?o\.?b\.?|birth ?da(?:te|y)|born(?: on| in)?){_IS}(?:the\s+)?(?P<v>{_DATE})"),
         ("GOVERNMENT_ID", rf"\b(?:ssn|social security|passport|licen[cs]e){_IS}(?P<v>(?=[A-Z-]*\d)[A-Z0-9-]{{6,14}})\b"),
         ("PHONE_NUMBER", rf"\b(?:phone|mobile|cell|tel|call me (?:on|at)|text me (?:on|at)|reach me (?:on|at)){_IS}(?P<v>\+?\(?\d(?:[\s().-]{{0,2}}\d){{5,14}})\b"),
         ("CREDIT_CARD", rf"\bcard(?: ending(?: in| with)?)?{_IS}(?P<v>\d(?:[ -]?\d){{11,18}})\b"),
@@ -75,7 +76,7 @@ _FORM = re.compile(r"(?m)^[ \t>*-]*([A-Za-z][A-Za-z _/-]{1,30}?)[ \t]*:[ \t]*([^
 _STREET = re.compile(
     r"(?<![\w.])\d{1,5}[A-Za-z]?,?\s+(?:[NSEW]\.?\s+)?(?:[^\W\d_][\w'.-]*\s+){1,4}?"
     r"(?:street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|court|ct|way|place|pl|square|sq|terrace|close|crescent|highway|hwy|parkway|pkwy|row|walk)\b\.?"
-    r"(?:,?\s+(?:apt|apartment|unit|suite|flat|#)\.?\s?\w{1,5})?(?:,\s*[A-Z][\w'.-]+(?:\s[A-Z][\w'.-]+){0,2})?(?:,?\s+[A-Z]{2}\s+\d{5}(?:-\d{4})?|,?\s+\d{5}\b)?",
+    r"(?:,?\s+(?:apt|apartment|unit|suite|flat|#)\.?\s?\w{1,5})?(?-i:,\s*[A-Z][\w'-]+(?:\s[A-Z][\w'-]+){0,2})?(?-i:,?\s+[A-Z]{2}\s+\d{5}(?:-\d{4})?|,?\s+\d{5}\b)?",
     re.I,
 )
 _POSTCODE = re.compile(r"\b[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}\b")
@@ -84,6 +85,9 @@ _LIVES = re.compile(
     r"(?P<v>(?:\d|flat\b|apt\b|unit\b|[^\W\d_a-z][\w'.-]*\s(?=[^.;!?\n]{0,40}\d))[^;!?\n]{4,90}?)(?=\s*(?:[;!?\n]|\.(?:\s|$)|\s\.|$|\bplease\b|\band my\b|\bbut\b|\bbecause\b))",
     re.I,
 )  # fmt: skip
+
+
+_MONEY = re.compile(r"[$€£]|\b(?:dollars?|bucks|usd|eur|euros?|pounds?|transfer\w*|amount)\b", re.I)
 
 
 def expected(asked: str) -> frozenset[str]:
@@ -101,6 +105,7 @@ def phrase_spans(text: str) -> list[Span]:
     found: list[Span] = []
     for rule in PHRASE_RULES:
         found.extend(Span(*s, "PERSON", "phrase", 0.7) for s in rule.find(text))
+    found.extend(Span(*s, "PERSON", "phrase", 0.5) for s in given_name_spans(text))
     for match in _SECRET_WORD.finditer(text):
         if (taken := take_name(text, match.end(), titled=True)) is not None:
             found.append(Span(*taken, "SECURITY_ANSWER", "slot", 0.7))
@@ -117,6 +122,8 @@ def phrase_spans(text: str) -> list[Span]:
 
 def _is_street(found: str) -> bool:
     words = re.findall(r"[^\W\d_][\w'.-]*", found)
+    if words[0].islower() and is_ordinary(words[0].strip(".")):
+        return False  # "10 minutes on University Boulevard"
     return any(w[:1].isupper() for w in words[:-1]) or not all(is_ordinary(w.strip(".")) for w in words[:-1])
 
 
@@ -142,6 +149,8 @@ def _named_fields(text: str) -> list[Span]:
 def slot_spans(text: str, wanted: frozenset[str], recent: frozenset[str]) -> list[Span]:
     """The answer to what was just asked (`wanted`), or asked a little earlier (`recent`: only unmistakable shapes)."""
     found: list[Span] = []
+    if recent and _MONEY.search(text):
+        recent = frozenset()
     for kind in sorted(wanted | (recent & {"PIN", "ACCOUNT_ID", "DOB", "ACCESS_CODE", "CREDIT_CARD"})):
         shape = _SHAPES.get(kind)
         if shape is not None:
@@ -167,7 +176,8 @@ def _spoken(text: str, kind: str) -> list[Span]:
     for match in re.finditer(r"[^\W\d_][\w'-]*", text):
         word = match.group()
         if (
-            word[0].isupper()
+            "'" not in word
+            and word[0].isupper()
             and word.casefold() not in NEVER_A_NAME
             and (match.start() == 0 or not text[: match.start()].rstrip().endswith((".", "?", "!")))
         ):

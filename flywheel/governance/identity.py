@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, order=True)
@@ -65,6 +66,7 @@ def field_name(key: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", _HUMP.sub("_", key.rsplit(".", 1)[-1]).lower()).strip("_")
 
 
+@lru_cache(maxsize=65_536)
 def named_type(key: str) -> str | None:
     """The type that a field's name promises, or None. The last part of a dotted key counts, a trailing list number not."""
     name = field_name(re.sub(r"(?:\.\d+)+$", "", key))

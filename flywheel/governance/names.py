@@ -10,6 +10,7 @@ from flywheel.governance.ordinary import NEVER_A_NAME, ORDINARY
 
 _TOKEN = re.compile(r"[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_]))*")
 _TITLE = re.compile(r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|doctor|captain|sir|madam)\b\.?[ \t]+", re.I)
+_CONTRACTED = re.compile(r"(?i)\w+'(?:m|ve|ll|d|re|t)$")
 _PARTICLES = frozenset(
     [
         "van",
@@ -57,7 +58,12 @@ def take_name(text: str, start: int, *, titled: bool, words: int = MOST_WORDS) -
             if at == after:
                 break
             continue
-        if lowered in NEVER_A_NAME or (titled and not capital) or (len(word) == 1 and not taken and text[after : after + 1] != "."):
+        if (
+            lowered in NEVER_A_NAME
+            or _CONTRACTED.match(word)
+            or (titled and not capital)
+            or (len(word) == 1 and not taken and text[after : after + 1] != ".")
+        ):
             break
         if word.isupper() and len(word) > 1 and titled and len(word) < 4:
             break  # an abbreviation
@@ -121,6 +127,6 @@ PHRASE_RULES: tuple[PhraseRule, ...] = (
     PhraseRule(re.compile(r"(?:^|[\n.!?]\s*)(?:(?:kind|best|warm)\s+)?(?:regards|sincerely|cheers|thanks|yours(?: truly| sincerely)?|best|love)\s*,?\s*\n\s*", re.I),
                ends=re.compile(r"[ \t]*(?:\n|$)")),
     PhraseRule(re.compile(r"\b(?:it'?s|it is|here is|here's)[ \t]+(?=[^\W\d_])", re.I), ends=re.compile(r"\s*(?:here|speaking|again|,|\.?$)")),
-    PhraseRule(re.compile(r"^\s*", re.I), ends=re.compile(r"\s+(?:here|speaking)\b")),
+    PhraseRule(re.compile(r"^(?:\s*(?:hi|hello|hey)\b[\s,.!]*)?", re.I), ends=re.compile(r"\s+(?:here|speaking)\b")),
     PhraseRule(re.compile(r"(?i:@author|author:|reviewed[- ]by:|signed-off-by:|co-authored-by:|maintainer:|copyright(?: \(c\))?(?: \d{4})?)[ \t]+(?=[^\W\d_])")),
 )  # fmt: skip

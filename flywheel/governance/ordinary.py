@@ -52,6 +52,7 @@ chase chance drew gene guy jack bob pat sue don rob nick art bud dean duke earl 
 carter mason miller smith taylor turner walker fisher hunter potter porter parker cooper field hill lake banks bush rivers woods bishop pope knight noble price cross day moon star
 admiral chief commander sergeant engineer lieutenant nurse teacher lawyer editor director president secretary senior junior staff intern anonymous null none undefined true false test demo example sample
 acting bartender calling writing returning planning looking trying interested afraid sure unsure aware also currently locked unable
+uh um hmm hmmm omg lol wow nevermind nah aha ah ugh whoa yay inn venue bay boulevard avenue lane drive minutes miles downtown uptown monthly mom dad mum
 def return import class print function string int float list dict self async await const let var public private static void
 """
 

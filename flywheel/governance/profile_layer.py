@@ -1,7 +1,7 @@
 """Known entities: the account fields of the conversation's own subject, wherever they appear in its text.
 
 Exact values with any spacing and case, phone and card numbers in any grouping, parts of names and addresses, and near misses (people
-mistype their own names): edit distance 1 or 2 for name parts, a similarity of 88 of 100 for addresses (rapidfuzz).
+mistype their own names): edit distance 1 or 2 for name parts, a similarity of 92 of 100 for addresses, 88 for their first line (rapidfuzz).
 """
 
 from __future__ import annotations
@@ -163,9 +163,9 @@ def _near_address(text: str, address: str) -> Span | None:
     lowered = text.lower()
     if len(lowered) != len(text):
         return None
-    for wanted in (address.lower(), address.lower().split(",")[0]):
+    for wanted, cutoff in ((address.lower(), 92), (address.lower().split(",")[0], 88)):
         if len(wanted) >= 10 and len(text) >= len(wanted) * 0.8:
-            found = fuzz.partial_ratio_alignment(wanted, lowered, score_cutoff=88)
+            found = fuzz.partial_ratio_alignment(wanted, lowered, score_cutoff=cutoff)
             if found is not None:
                 start, end = found.dest_start, found.dest_end
                 while start > 0 and text[start - 1].isalnum() and text[start : start + 1].isalnum():

@@ -66,7 +66,7 @@ def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettin
         taken = [literal for _, text in texts for literal in literal_aliases(text.value)]
         literals.extend((conversation_id, f"[{name}_{number}]") for name, number in taken)
         named = _named([t.value for _, t in texts], found)
-        aliases = iter(assign([(type, value) for type, value, _ in named], taken=taken))
+        aliases = iter(assign([(type, value) for type, value, _ in named], taken=taken, anchors=personal))
         given = iter(named)
         for (number, text), spans in zip(texts, found, strict=True):
             replaced = []
@@ -197,9 +197,8 @@ def redact_texts(
         personal, raw_ids = profile_fields(dict(profiles[index])) if profiles else ((), ())
         found = detector.conversation([Piece(text)], personal=tuple(sorted({*said, *personal})), raw_ids=raw_ids)
         named = _named([text], found)
-        # the conversation's own values stand first, so that a part of a known name links to it
-        linked = [*said, *((type, value) for type, value, _ in named)]
-        aliases = assign(linked, taken=[*reserved, *literal_aliases(text)], known=known)[len(said) :]
+        taken = [*reserved, *literal_aliases(text)]
+        aliases = assign([(type, value) for type, value, _ in named], taken=taken, known=known, anchors=[*said, *personal])
         findings.extend(Finding(type, value, subject, conversation_id, layer in CERTAIN) for type, value, layer in named)
         result.append(_replace(text, found[0], aliases))
     if findings:

@@ -29,7 +29,7 @@ def fold_annotations(
     """Answers to the round's own batch (`accepted`), and late answers to closed earlier rounds (`banked`), by task round, task, rater.
 
     `batches`: the published tasks of each round. `held_elsewhere`: event ids that other rounds' `annotations` hold already (a closed
-    round's own answers, or late ones that another round banked). `redact(text, conversation id)` aliases personal data; without it free
+    round's own answers, or late ones that another round banked): an answer counts in one round. `redact(text, conversation id)` aliases personal data; without it free
     text is left out. `conversations`: conversation id by pair id; a pair without one (gold) counts as a conversation of its own.
     Raises `BadInput` when a gold task's item is not in `gold`."""
     accepted_by_gold = {g.gold_id: g.accepted for g in gold}
@@ -41,7 +41,7 @@ def fold_annotations(
     seen: dict[tuple[str, str], str] = {}
     for entry in journal.events():
         task = tasks.get(entry.event.task_id)
-        if task is None or (task.round != round and entry.event.event_id in held_elsewhere):
+        if task is None or entry.event.event_id in held_elsewhere:
             continue
         rows.append(
             _annotation(

@@ -52,10 +52,11 @@ def build_batch(
 
     `gold_share`, `attention_share` and `repeat_share` are shares of the whole batch. Gold is drawn domain by domain in proportion to the
     natural tasks, other gold each round; where a domain has too little, the others fill up and the shortfall is reported. Pairs of the
-    random arms always go to people. Raises `BadInput` on a picked pair that is not in `pairs`, or picked twice.
+    random arms always go to people. A picked pair that is not in `pairs` (its consent was withdrawn since) is left out and counted.
+    Raises `BadInput` on a pair that is picked twice, and when none of the picks has its pair.
     """
     batch_id = ids.make("batch", round, str(revision))
-    natural, kept = _natural(selection, judge_labels, pairs, batch_id, revision, ids, settings)
+    natural, kept, gone = _natural(selection, judge_labels, pairs, batch_id, revision, ids, settings)
     total = round_half_up(len(natural) / max(1e-9, 1 - settings.gold_share - settings.attention_share - settings.repeat_share))
     wanted_gold = round_half_up(total * settings.gold_share)
     golds, shortfall = _draw_gold([g for g in gold if g.kind == "gold"], natural, wanted_gold, f"{batch_id}|{seed}", ids)
@@ -70,7 +71,7 @@ def build_batch(
     ordered = _with_repeats(ordered, round_half_up(total * settings.repeat_share), batch_id, revision, salt, ids, sides)
     required = re.compile(settings.policy_reference_pattern) if settings.policy_reference_pattern else None
     rows = [_task(d, sides[d.task_id], round, batch_id, revision, guideline, required) for d in ordered]
-    return to_table(LabelingTask, rows), _facts(rows, kept, shortfall, wanted_gold)
+    return to_table(LabelingTask, rows), _facts(rows, kept, gone, shortfall, wanted_gold)
 
 
 def round_half_up(value: float) -> int:
@@ -80,10 +81,12 @@ def round_half_up(value: float) -> int:
 
 def _natural(
     selection: pa.Table, judge_labels: pa.Table, pairs: pa.Table, batch_id: str, revision: int, ids: Ids, settings: LabelingSettings
-) -> tuple[list[_Draft], int]:
+) -> tuple[list[_Draft], int, int]:
+    """Drafts of the picks that go to people; how many the judge keeps; how many pairs are gone."""
     by_id = {p.pair_id: p for p in from_table(Pair, pairs)}
     judged = {j.pair_id for j in from_table(JudgeLabel, judge_labels) if j.route == "judge"}
-    drafts, kept, seen = [], 0, set()
+    drafts: list[_Draft] = []
+    kept, gone, seen = 0, 0, set()
     for pick in from_table(SelectionPick, selection):
         if pick.pair_id in seen:
             raise BadInput(f"selection: pair {pick.pair_id} is picked twice; rerun `selection` for the round")
@@ -93,9 +96,8 @@ def _natural(
             continue
         pair = by_id.get(pick.pair_id)
         if pair is None:
-            raise BadInput(
-                f"selection: pair {pick.pair_id} is not among the {len(by_id)} response pairs given; rerun `response_pairs` and `selection`"
-            )
+            gone += 1
+            continue
         drafts.append(
             _Draft(
                 task_id=ids.make("task", batch_id, pair.pair_id, str(revision)), pair_id=pair.pair_id, record_id=pair.record_id, kind="natural",
@@ -104,7 +106,11 @@ def _natural(
                 redaction_version=pair.redaction_version,
             )
         )  # fmt: skip
-    return drafts, kept
+    if gone and gone == len(seen) - kept:
+        raise BadInput(
+            f"selection: none of the {gone} picks is among the {len(by_id)} response pairs given; rerun `response_pairs` and `selection`"
+        )
+    return drafts, kept, gone
 
 
 def _shuffled(items: Sequence[GoldItem], salt: str, ids: Ids) -> list[GoldItem]:
@@ -177,7 +183,7 @@ def _task(
     )  # fmt: skip
 
 
-def _facts(rows: Sequence[LabelingTask], kept: int, shortfall: dict[str, int], wanted_gold: int) -> dict[str, Any]:
+def _facts(rows: Sequence[LabelingTask], kept: int, gone: int, shortfall: dict[str, int], wanted_gold: int) -> dict[str, Any]:
     kinds = Counter(r.kind for r in rows)
     countable = len(rows) - kinds["attention"]
     return {
@@ -188,6 +194,7 @@ def _facts(rows: Sequence[LabelingTask], kept: int, shortfall: dict[str, int], w
         "arms": dict(sorted(Counter(r.arm for r in rows if r.kind == "natural" and r.arm).items())),
         "annotations_asked": sum(r.redundancy for r in rows),
         "judge_kept": kept,
+        "pairs_gone": gone,
         "honeypot_share": kinds["gold"] / countable if countable else 0.0,
         "gold_wanted": wanted_gold,
         "gold_shortfall": max(0, wanted_gold - kinds["gold"]),

@@ -113,14 +113,18 @@ def import_label_files(
     return ImportResult(dict(counts), reasons, to_table(QuarantinedRow, rows), result.added)
 
 
-def label_set_sha256(inbox: Path, journal: Journal) -> str:
+def label_set_sha256(inbox: Path, journal: Journal) -> str | None:
     """Hash of all labels there are: the inbox's files, and the journal's events that came in by other ways. Importing the inbox does not
-    change it, so a sensor that watches it starts one run for each delivery."""
+    change it, so a sensor that watches it starts one run for each delivery. None where there are no labels at all."""
+    files = sorted(inbox.glob("*.jsonl")) if inbox.is_dir() else []
+    others = journal.event_ids(except_source=SOURCE)
+    if not files and not others:
+        return None
     digest = hashlib.sha256()
-    for path in sorted(inbox.glob("*.jsonl")) if inbox.is_dir() else []:
+    for path in files:
         with open(path, "rb") as file:
             digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode("utf-8", "surrogateescape"))
-    for event_id in journal.event_ids(except_source=SOURCE):
+    for event_id in others:
         digest.update(f"{event_id}\n".encode())
     return digest.hexdigest()
 

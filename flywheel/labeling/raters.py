@@ -1,30 +1,37 @@
-"""Registered raters: `restricted/raters.jsonl`, one `Rater` a line."""
+"""The rater registry: `raters.jsonl` in the restricted zone, one `Rater` a line."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from flywheel.errors import BadInput
+from flywheel.labeling.import_files import SIMULATED_PREFIX
 from flywheel.records import Rater
 
 
 def read_raters(path: Path) -> dict[str, Rater]:
-    """Raters by pseudonym; none where there is no file. Raises `BadInput` naming file, line and field."""
+    """Registered raters by pseudonym; none where there is no file. `expert` in `expertise` makes an expert. Raises `BadInput` naming
+    file, line and field."""
+    if not path.exists():
+        return {}
     found: dict[str, Rater] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
+        place = f"{path}, line {number}"
         try:
-            rater = Rater.model_validate(json.loads(line))
+            rater = Rater.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
-            raise BadInput(f"{path}, line {number}, field {'.'.join(map(str, first['loc'])) or '(row)'}: {first['msg']}") from None
-        except ValueError as error:
-            raise BadInput(f"{path}, line {number}: not JSON: {error}") from None
+            field = ".".join(str(p) for p in first["loc"]) or "(whole line)"
+            raise BadInput(f"{place}, field {field}: {first['msg']}") from None
+        if "@" in rater.rater or not rater.rater.strip():
+            raise BadInput(f"{place}, field rater: {rater.rater!r} must be a pseudonym: it is stored openly")
+        if rater.rater.startswith(SIMULATED_PREFIX) != (rater.origin == "simulated"):
+            raise BadInput(f"{place}, field origin: simulated raters, and only those, are named {SIMULATED_PREFIX}...")
         if rater.rater in found:
-            raise BadInput(f"{path}, line {number}: rater {rater.rater} stands there twice; keep one line a rater")
+            raise BadInput(f"{place}, field rater: {rater.rater!r} is registered twice")
         found[rater.rater] = rater
     return found

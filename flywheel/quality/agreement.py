@@ -73,9 +73,10 @@ def agreement_table(annotations: pa.Table, rater_quality: pa.Table, *, round: st
     return to_table(AgreementRow, rows)
 
 
-def counts_as_label(annotation: Annotation, paused: set[str]) -> bool:
-    """True for what enters agreement and aggregation: accepted, no skip, not by a paused rater."""
-    return annotation.status == "accepted" and annotation.decision != "skip" and annotation.rater not in paused
+def counts_as_label(annotation: Annotation, paused: set[str], *, banked: bool = False) -> bool:
+    """True for what enters agreement and aggregation: accepted (for aggregation banked too), no skip, not by a paused rater."""
+    standing = annotation.status == "accepted" or (banked and annotation.status == "banked")
+    return standing and annotation.decision != "skip" and annotation.rater not in paused
 
 
 def _segments(given: Sequence[Annotation]) -> Iterator[tuple[str, list[Annotation]]]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from flywheel.quality.aggregation import Aggregation, aggregate, make_ratings
 from flywheel.quality.agreement import CATEGORIES, counts_as_label
+from flywheel.quality.counts import FloatArray
 from flywheel.records import (
     Annotation,
     Arm,
@@ -52,13 +53,16 @@ def aggregate_preferences(
     `pairs`: `Pair` rows of the rounds that the batch draws from; a pair that is gone from there (an erasure) is left out. `exclude_pairs`:
     pair ids that may not be used (consent). `experts`: raters whose annotation decides what the crowd cannot, besides those of origin
     `expert`. `gold`: exact accepted answers; without it they are read off the gold results. Pairs of the arm `random_evaluation` are rows
-    too: whoever trains leaves them out by `arm`. Judge-kept pairs enter with origin and tier `judge`."""
+    too: whoever trains leaves them out by `arm`. `batch` may hold earlier rounds' tasks: their pairs enter with late (banked) answers, so
+    the caller names in `exclude_pairs` those that were accepted before. Judge-kept pairs enter with origin and tier `judge`."""
     tasks = {t.task_id: t for t in from_table(LabelingTask, batch)}
     quality = from_table(RaterQualityRow, rater_quality)
     paused = {r.rater for r in quality if r.state == "paused"}
     everything = from_table(Annotation, annotations)
-    given = [a for a in everything if counts_as_label(a, paused) and a.task_id in tasks]
-    natural = {t.pair_id: t for t in tasks.values() if t.kind in ("natural", "overlap")}
+    given = [a for a in everything if counts_as_label(a, paused, banked=True) and a.task_id in tasks]
+    late = {a.pair_id for a in given if a.status == "banked"}
+    asked = [t for t in tasks.values() if t.kind in ("natural", "overlap") and (t.round == round or t.pair_id in late)]
+    natural = {t.pair_id: t for t in sorted(asked, key=lambda t: t.round)}
     by_pair: dict[str, list[Annotation]] = defaultdict(list)
     for a in sorted(given, key=lambda a: a.event_id):
         if tasks[a.task_id].kind in ("natural", "overlap"):
@@ -76,12 +80,14 @@ def aggregate_preferences(
             fate["excluded" if pair_id in exclude_pairs else "pair_gone"] += 1
         elif not labels:
             fate["unlabelled"] += 1
-        elif (decision := _decide(aggregation.posterior[position[pair_id]], labels, expert_ids, trust, settings)) is None:
+        elif (decision := _decide(aggregation.posterior[position[pair_id]], labels, task.redundancy, expert_ids, trust, settings)) is None:
             fate["to_expert"] += 1
         else:
             fate["expert" if decision.tier == "expert" else "crowd"] += 1
             rows.append(_preference(pair, task, labels, decision, aggregation.method, round))
-    rows += _judge_rows(judge_labels, natural, known_pairs, exclude_pairs, next(iter(tasks.values()), None), round, fate)
+    rows += _judge_rows(
+        judge_labels, natural, known_pairs, exclude_pairs, next((t for t in tasks.values() if t.round == round), None), round, fate
+    )
     rows.sort(key=lambda p: p.pair_id)
     facts = {
         "pairs": sum(fate.values()),
@@ -130,12 +136,13 @@ def _expert_accuracy(quality: Sequence[RaterQualityRow], experts: Collection[str
 
 
 def _decide(
-    posterior: np.ndarray[Any, Any], labels: Sequence[Annotation], experts: Collection[str], trust: float, settings: QualitySettings
+    posterior: FloatArray, labels: Sequence[Annotation], redundancy: int, experts: Collection[str], trust: float, settings: QualitySettings
 ) -> _Decision | None:
     """The crowd's outcome where it is sure and not `both_bad`; else the experts' majority; else None."""
     best = int(posterior.argmax())
     runner_up = float(np.delete(posterior, best).max())
-    sure = float(posterior[best]) >= settings.posterior_floor and float(posterior[best]) - runner_up > 1e-9
+    enough = len(labels) >= min(settings.minimum_labels, redundancy)  # one person's word is not the crowd's
+    sure = enough and float(posterior[best]) >= settings.posterior_floor and float(posterior[best]) - runner_up > 1e-9
     if sure and CATEGORIES[best] != "both_bad":
         return _Decision(cast(Outcome, CATEGORIES[best]), float(posterior[best]), "crowd")
     said = Counter(a.decision for a in labels if a.rater in experts).most_common()

@@ -112,7 +112,13 @@ def _fates(preferences: TableManifest, lost: int) -> dict[str, int]:
         return {"abandoned": lost}
     fate, reasons = _numbers(preferences, "fate"), dict[str, int]()
     fate["withdrawn_since"] = _number(preferences, "withdrawn_since")
-    for code, as_said in (("to_expert", "to_expert"), ("withdrawn_since", "withdrawn_since"), ("excluded", "excluded"), ("pair_gone", "pair_gone"), ("unlabelled", "no_usable_label")):
+    for code, as_said in (
+        ("to_expert", "to_expert"),
+        ("withdrawn_since", "withdrawn_since"),
+        ("excluded", "excluded"),
+        ("pair_gone", "pair_gone"),
+        ("unlabelled", "no_usable_label"),
+    ):
         taken = min(fate.get(code, 0), lost)
         reasons[as_said], lost = taken, lost - taken
     return reasons

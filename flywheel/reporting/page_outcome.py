@@ -66,7 +66,11 @@ def models_section(home: Home, round: str) -> Section:
         first = evaluated[0]
         lead = f"{wording.short(first.candidate_id)} against {wording.short(first.incumbent_id)}, which served until now; judged by {first.judge.replace('_', ' ')}."
     if found.decision:
-        lead += " Promoted: the candidate serves from the next round on." if found.decision == "promoted" else " Kept: the candidate does not serve."
+        lead += (
+            " Promoted: the candidate serves from the next round on."
+            if found.decision == "promoted"
+            else " Kept: the candidate does not serve."
+        )
     if found.reasons:
         tables.insert(1 if evaluated else 0, _demands(found.reasons))
     return Section("models", "Model comparison", lead, tables)

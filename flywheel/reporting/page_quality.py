@@ -41,7 +41,7 @@ def gate_cards(home: Home, round: str) -> list[GateCard]:
     return cards
 
 
-def _foremost(reasons: list[str], most: int = 4) -> list[str]:
+def _foremost(reasons: list[str], most: int = 3) -> list[str]:
     """What decided comes first: unmet demands before met ones, notes last; the rest is counted."""
     weight = {"not met": 0, "met": 2, "note": 3}
     ordered = sorted(reasons, key=lambda text: weight.get(text.split(":", 1)[0], 1))
@@ -54,7 +54,9 @@ def agreement_section(home: Home, round: str) -> Section:
         return Section("agreement", "Agreement", "Not reached: no labels are imported yet.")
     found = home.lake.read("agreement", round).to_pylist()
     floor = agreement_floor(home, round)
-    alphas = sorted((r for r in found if "alpha" in r["statistic"]), key=lambda r: ("gold" not in r["segment"], r["segment"], r["statistic"]))
+    alphas = sorted(
+        (r for r in found if "alpha" in r["statistic"]), key=lambda r: ("gold" not in r["segment"], r["segment"], r["statistic"])
+    )
     known = [v for r in alphas for v in (r["value"], r["low"], r["high"]) if v is not None]
     scale = spanning([*known, 0.0, 1.0], [(floor, "reference")], step=0.25)
     columns = (
@@ -82,7 +84,9 @@ def _other_statistics(rows: list[dict[str, Any]]) -> Table:
     segments = sorted({r["segment"] for r in rows}, key=lambda s: ("gold" not in s, s))
     at = {(r["segment"], r["statistic"]): r for r in rows}
     cells: list[list[Cell]] = [[_segment(s), *(_with_interval(at.get((s, n))) for n in names)] for s in segments]
-    return Table("Other statistics, with 95 % intervals.", (Column("Segment"), *(Column(wording.statistic(n), "number") for n in names)), cells)
+    return Table(
+        "Other statistics, with 95 % intervals.", (Column("Segment"), *(Column(wording.statistic(n), "number") for n in names)), cells
+    )
 
 
 def _with_interval(row: dict[str, Any] | None) -> str:

@@ -26,7 +26,9 @@ def import_labels(home: Home, round: str, *, redact: Callable[..., str], now: da
     imported = import_label_files(home.label_inbox, journal, ids=home.ids, tasks=tasks, raters=raters, now=now, round=round)
     home.lake.write("label_quarantine", round, imported.quarantine)
     held = [home.lake.read("annotations", r, ["event_id"])["event_id"].to_pylist() for r in home.lake.rounds("annotations") if r != round]
-    pairs = [home.lake.read("response_pairs", r, ["pair_id", "conversation_id"]) for r in batches if home.lake.manifest("response_pairs", r)]
+    pairs = [
+        home.lake.read("response_pairs", r, ["pair_id", "conversation_id"]) for r in batches if home.lake.manifest("response_pairs", r)
+    ]
     table = fold_annotations(
         journal, round=round, batches=batches, closed_rounds=closed_rounds(home) - {round}, gold=load_gold(home.gold), raters=raters,
         held_elsewhere={e for events in held for e in events}, redact=lambda text, conversation: redact(text, conversation_id=conversation),

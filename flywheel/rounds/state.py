@@ -44,7 +44,11 @@ def round_state(home: Home, round: str) -> RoundState:
         return at(ABANDONED, f"given up: {abandoned['reason']}", "Nothing: later rounds go on without its labels.")
     entry = Registry(home.registry).entry(round)
     if entry is not None:
-        return at(CLOSED, f"{entry.decision}: {entry.model_id} serves" if entry.model_id else entry.decision, "Nothing: the next round builds on it.")
+        return at(
+            CLOSED,
+            f"{entry.decision}: {entry.model_id} serves" if entry.model_id else entry.decision,
+            "Nothing: the next round builds on it.",
+        )
     batch = home.lake.manifest("labeling_batch", round)
     if batch is None:
         return at(COLLECTING, "no batch is published yet", f"`flywheel round run {round}` (scheduled on Monday) opens it.")

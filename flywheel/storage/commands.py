@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 def sql(
     query: str = typer.Argument("", help="One statement. Left out: a shell that reads statements ending in ;"),
-    restricted: str = typer.Option("", "--restricted", metavar="REASON", help="Also show restricted tables (raw logs, quarantine). Needs a reason; each query is audited."),
+    restricted: str = typer.Option(
+        "",
+        "--restricted",
+        metavar="REASON",
+        help="Also show restricted tables (raw logs, quarantine). Needs a reason; each query is audited.",
+    ),
     as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
 ) -> None:
     """Query the lake with DuckDB: one view a table (`inference_logs`, ... need --restricted). Reads never wait for a running round.
@@ -34,7 +39,9 @@ def sql(
     if query:
         columns, rows = run_query(home, connection, query, restricted)
         if as_json:
-            print_frame(frame("sql", input={"query": query}, counts={"rows": len(rows)}, result=[dict(zip(columns, r, strict=True)) for r in rows]))
+            print_frame(
+                frame("sql", input={"query": query}, counts={"rows": len(rows)}, result=[dict(zip(columns, r, strict=True)) for r in rows])
+            )
         else:
             print_table("", columns, rows, empty="No rows.")
         return
@@ -56,16 +63,18 @@ def open_connection(home: Home, *, restricted: str = "") -> duckdb.DuckDBPyConne
     return connection
 
 
-def run_query(home: Home, connection: duckdb.DuckDBPyConnection, query: str, restricted: str = "") -> tuple[list[str], list[tuple[Any, ...]]]:
+def run_query(
+    home: Home, connection: duckdb.DuckDBPyConnection, query: str, restricted: str = ""
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows. With a reason, the query goes into the provenance log before it runs. Raises `BadInput` on what DuckDB
     refuses, `AccessRefused` on a restricted table without a reason."""
     import duckdb
 
     if restricted:
-        from flywheel.governance import ProvenanceLog
+        from flywheel.governance import provenance_log
 
         payload = {"query": query, "reason": restricted, "user": getpass.getuser()}
-        ProvenanceLog(home.provenance / "log.jsonl").append("restricted_read", payload, datetime.now(UTC))
+        provenance_log(home).append("restricted_read", payload, datetime.now(UTC))
     try:
         result = connection.execute(query)
         columns = [d[0] for d in result.description or []]
@@ -73,7 +82,9 @@ def run_query(home: Home, connection: duckdb.DuckDBPyConnection, query: str, res
     except duckdb.Error as error:
         named = [t for t in RESTRICTED_TABLES if t in query]
         if named and not restricted:
-            raise AccessRefused(f"{', '.join(sorted(named))}: restricted; say why with --restricted REASON (the query is audited)") from None
+            raise AccessRefused(
+                f"{', '.join(sorted(named))}: restricted; say why with --restricted REASON (the query is audited)"
+            ) from None
         raise BadInput(f"DuckDB: {str(error).splitlines()[0]}") from None
 
 
@@ -88,7 +99,7 @@ def _shell(home: Home, connection: duckdb.DuckDBPyConnection, restricted: str) -
         if line.strip() in (".quit", ".exit"):
             return
         if line.strip() == ".tables":
-            line = "select view_name as \"table\" from duckdb_views() where not internal order by 1;"
+            line = 'select view_name as "table" from duckdb_views() where not internal order by 1;'
         buffer += line + "\n"
         if not buffer.rstrip().endswith(";"):
             continue

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -20,11 +18,18 @@ from flywheel.records import ModelManifest
 from flywheel.settings import TrainingSettings
 from flywheel.storage.files import read_json, sha256_file, sync_folder, write_json
 from flywheel.training.base_recipe import RECIPES
+from flywheel.training.processes import run_module, work_folder
 from flywheel.training.store import ModelStore
-from flywheel.training.processes import run_module
 
 Progress = Callable[[str], None]
-SOURCES = ("shopforge/world.py", "shopforge/support.py", "shopforge/code.py", "training/base_trainer.py", "training/base_recipe.py", "training/phrase_tokenizer.py")
+SOURCES = (
+    "shopforge/world.py",
+    "shopforge/support.py",
+    "shopforge/code.py",
+    "training/base_trainer.py",
+    "training/base_recipe.py",
+    "training/phrase_tokenizer.py",
+)
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
 
 
@@ -48,9 +53,7 @@ def ensure_base(settings: TrainingSettings, cache: Path, seed: int, progress: Pr
     place = cache / "base" / key
     if (place / "base.json").is_file():
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=place.parent))
-    try:
+    with work_folder(place.parent, "base") as work:
         out = work / "model"
         out.mkdir()
         job = {"recipe": inputs["recipe"], "seed": seed, "threads": settings.threads, "out": str(out)}
@@ -62,8 +65,6 @@ def ensure_base(settings: TrainingSettings, cache: Path, seed: int, progress: Pr
             if not (place / "base.json").is_file():  # anything but the other process having been faster
                 raise
         sync_folder(place.parent)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return place
 
 

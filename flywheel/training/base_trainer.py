@@ -171,7 +171,9 @@ def check(figures: dict[str, Any]) -> None:
         if figures[f"greedy_ok_{domain}"] > MAXIMUM_GREEDY_OK:
             problems.append(f"greedy answers in {domain} are right too often (more than {MAXIMUM_GREEDY_OK}): nothing to gain")
         if figures[f"any_ok_{domain}"] < MINIMUM_ANY_OK:
-            problems.append(f"fewer than {MINIMUM_ANY_OK} of the {domain} prompts have a right answer among {TRIES} samples: nothing to learn from")
+            problems.append(
+                f"fewer than {MINIMUM_ANY_OK} of the {domain} prompts have a right answer among {TRIES} samples: nothing to learn from"
+            )
     if figures["reading"] < MINIMUM_READING:
         problems.append(f"code answers hardly depend on what was asked (difference below {MINIMUM_READING})")
     if problems:

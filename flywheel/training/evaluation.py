@@ -31,8 +31,11 @@ class Judge(Protocol):
     """`name` goes into every row; calling it gives the utility of each response, float64 (n,); `ok`, where the judge knows it, whether each
     response is simply right."""
 
-    name: str
-    ok: Callable[[Sequence[str], Sequence[str]], np.ndarray] | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ok(self) -> Callable[[Sequence[str], Sequence[str]], np.ndarray] | None: ...
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray: ...
 
@@ -91,7 +94,7 @@ def evaluate(
             answers[role, decoding] = [a[0] for a in generator.generate(texts, temperature=temperature, seed=seed)]
             if progress:
                 progress(f"evaluation: {role}, {decoding}, {len(prompts)} prompts")
-    rows = []
+    rows: list[EvaluationRow] = []
     domains = np.array([p.domain for p in prompts])
     clusters = np.array([f"{p.domain} {p.cluster}" for p in prompts])
     for decoding in decodings:
@@ -112,10 +115,13 @@ def evaluate(
                         value=value, low=low, high=high, n_prompts=len(at), n_clusters=len(set(clusters[at].tolist())), judge=judge.name,
                     )
                 )  # fmt: skip
-    return to_table(EvaluationRow, sorted(rows, key=lambda r: (r.domain, r.decoding, r.metric)))
+    rows.sort(key=lambda r: (r.domain, r.decoding, r.metric))
+    return to_table(EvaluationRow, rows)
 
 
-def compare(mine: np.ndarray, theirs: np.ndarray, my_texts: Sequence[str], their_texts: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def compare(
+    mine: np.ndarray, theirs: np.ndarray, my_texts: Sequence[str], their_texts: Sequence[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each metric as (numerator, denominator) a prompt."""
     difference = mine - theirs
     wins = np.where(np.abs(difference) < TIE, 0.5, (difference > 0).astype(np.float64))

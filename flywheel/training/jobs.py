@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -24,14 +19,13 @@ from flywheel.records import ModelManifest
 from flywheel.settings import TrainingSettings
 from flywheel.storage.files import read_json, write_atomically, write_json
 from flywheel.training.base import library_versions
-from flywheel.training.processes import run_module
+from flywheel.training.processes import run_module, work_folder
 from flywheel.training.reward_model import FACTS_FILE, train_reward_model
 from flywheel.training.store import ModelStore
 
 TRAINER_VERSION = "1"
 RECIPE_FIELDS = ("learning_rate", "epochs", "batch_size", "max_length", "threads", "device")
 DPO_FIELDS = (*RECIPE_FIELDS, "beta", "loss_type", "loss_weights")
-STALE_S = 86_400
 
 
 def train_dpo(
@@ -75,12 +69,12 @@ def store_reward_model(
     dataset_sha256: str | None = None,
 ) -> ModelManifest:  # fmt: skip
     """Train the Bradley-Terry reward model on `Preference` rows and store it; `RewardModel.load(store.path(id))` reads it."""
-    store.root.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".reward-", dir=store.root))
-    try:
+    with work_folder(store.root, "reward") as work:
         model = train_reward_model(preferences, seed=seed)
         model.save(work)
-        directed = [d for d, o in zip(preferences["domain"].to_pylist(), preferences["outcome"].to_pylist(), strict=True) if o in ("a", "b")]
+        directed = [
+            d for d, o in zip(preferences["domain"].to_pylist(), preferences["outcome"].to_pylist(), strict=True) if o in ("a", "b")
+        ]
         return store.add(
             work, move=True, kind="reward", round=round, base="bradley-terry-hashed", dataset_version=dataset_version,
             dataset_sha256=dataset_sha256, n_pairs_by_domain=_sorted_counts(directed),
@@ -88,8 +82,6 @@ def store_reward_model(
             recipe={"members": len(model.weights), "strength": model.strength, "facts": FACTS_FILE},
             metrics={k: dict(v) for k, v in model.metrics.items()}, library_versions={"numpy": library_versions()["numpy"]},
         )  # fmt: skip
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def dpo_rows(preferences: pa.Table) -> list[dict[str, Any]]:
@@ -140,9 +132,7 @@ def _train(
     if made is not None:
         return made
     model_dir = store.demand_intact(parent_model_id)
-    _remove_stale(store.root)
-    work = Path(tempfile.mkdtemp(prefix=f".training-{job_sha256[:8]}-{os.getpid()}-", dir=store.root))
-    try:
+    with work_folder(store.root, "training") as work:
         (work / "model").mkdir()
         write_atomically(work / "rows.jsonl", payload)
         job = {
@@ -163,27 +153,7 @@ def _train(
             first_step_margin=result["first_step_margin"], seed=seed, library_versions=libraries,
             metrics={**result["metrics"], "steps": result["steps"], "preflight": result["preflight"], **facts},
         )  # fmt: skip
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _sorted_counts(values: Sequence[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
-
-
-def _remove_stale(root: Path) -> None:
-    """Temporary folders of runs that were killed: their process is gone, or they are a day old."""
-    for folder in root.glob(".training-*"):
-        pid = int(folder.name.split("-")[2])
-        if not _alive(pid) or time.time() - folder.stat().st_mtime > STALE_S:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flywheel.errors import TrainingFailed
@@ -15,6 +18,33 @@ from flywheel.settings import TrainingSettings
 
 PROGRESS = re.compile(r"^progress (.*)$")
 LAST_LINES = 12
+WORK_FOLDER = re.compile(r"^\.[a-z]+-(\d+)-\w+$")
+
+
+@contextmanager
+def work_folder(root: Path, name: str) -> Iterator[Path]:
+    """A temporary folder `.<name>-<pid>-...` below `root`, gone afterwards. Those of killed processes are removed first; every reader
+    passes over names that start with a dot."""
+    root.mkdir(parents=True, exist_ok=True)
+    for folder in root.glob(".*"):
+        found = WORK_FOLDER.match(folder.name)
+        if found and not _alive(int(found[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}-{os.getpid()}-", dir=root))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def run_module(

@@ -41,7 +41,9 @@ def promotion_decision(evaluation: pa.Table, settings: EvaluationSettings) -> tu
             met = 1 / settings.maximum_length_ratio <= row.value <= settings.maximum_length_ratio
             if not met or domain == ALL:
                 limit = settings.maximum_length_ratio
-                outcomes.append((met, f"{domain} length ratio at {decoding} {row.value:.3f}, must lie within {1 / limit:.2f} to {limit:.2f}"))
+                outcomes.append(
+                    (met, f"{domain} length ratio at {decoding} {row.value:.3f}, must lie within {1 / limit:.2f} to {limit:.2f}")
+                )
     promote = all(met for met, _ in outcomes)
     return promote, [("met: " if met else "not met: ") + reason for met, reason in outcomes]
 

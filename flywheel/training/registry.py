@@ -10,6 +10,8 @@ from flywheel.errors import RoundRefused
 from flywheel.records import RegistryEntry
 from flywheel.storage.files import write_json
 
+WHEN = {"effective_at", "recorded_at"}  # a rerun says the same at another time; the first time stands
+
 
 class Registry:
     """Files `<root>/<round>.json`, one a closed round. A replaced entry stays as `<round>.<n>.json`, n counting from 1."""
@@ -22,7 +24,7 @@ class Registry:
         is refused with `RoundRefused` unless `supersede`: later rounds may already have been pinned to the first."""
         current = self.entry(entry.round)
         if current is not None:
-            if current.model_dump(exclude={"recorded_at"}) == entry.model_dump(exclude={"recorded_at"}):
+            if current.model_dump(exclude=WHEN) == entry.model_dump(exclude=WHEN):
                 return current
             if not supersede:
                 raise RoundRefused(

@@ -65,7 +65,8 @@ def features(prompts: Sequence[str], responses: Sequence[str]) -> csr_matrix:
         indices.append(WIDTH)
         values.append(len(response.split()) / WORDS_A_LENGTH_UNIT)
         starts.append(len(indices))
-    matrix = csr_matrix((np.array(values), np.array(indices, dtype=np.int64), np.array(starts, dtype=np.int64)), shape=(len(prompts), WIDTH + 1))
+    matrix = csr_matrix(
+        (np.array(values), np.array(indices, dtype=np.int64), np.array(starts, dtype=np.int64)), shape=(len(prompts), WIDTH + 1)
+    )
     matrix.sum_duplicates()
     return matrix
-

@@ -86,7 +86,9 @@ def train_reward_model(rows: pa.Table, *, seed: int, members: int = MEMBERS) -> 
     groups = np.unique(np.array(directed["prompt_cluster"].to_pylist(), dtype=object).astype(str), return_inverse=True)[1]
     n_groups = int(groups.max()) + 1 if len(groups) else 0
     if directed.num_rows < MINIMUM_ROWS or n_groups < 2:
-        raise BadInput(f"a reward model needs {MINIMUM_ROWS} directed preferences of 2 prompt clusters, got {directed.num_rows} of {n_groups}")
+        raise BadInput(
+            f"a reward model needs {MINIMUM_ROWS} directed preferences of 2 prompt clusters, got {directed.num_rows} of {n_groups}"
+        )
     order = np.argsort(np.array(directed["pair_id"].to_pylist(), dtype=str), kind="stable")
     directed, groups = directed.take(pa.array(order)), groups[order]
     prompts, a, b = texts_of(directed)

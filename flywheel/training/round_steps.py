@@ -17,7 +17,7 @@ from flywheel.training.evaluation import EvaluationPrompt, Judge, evaluate, judg
 from flywheel.training.jobs import store_reward_model, train_dpo, train_sft
 from flywheel.training.promotion import promotion_decision
 from flywheel.training.registry import Registry
-from flywheel.training.reward_model import RewardModel, train_reward_model
+from flywheel.training.reward_model import train_reward_model
 from flywheel.training.store import ModelStore
 
 Allowed = Callable[[pa.Table], pa.Table]
@@ -32,12 +32,13 @@ def register_base(home: Home, log: Log | None = None) -> str:
 
 def train_sft_round(home: Home, demonstrations: pa.Table, *, start_model_id: str, pinned: RoundContext, log: Log | None = None) -> pa.Table:
     """One `ModelRow`: the start model fine-tuned on the round's demonstrations, or handed through where they are too few."""
-    settings = home.settings.training
+    settings, held_out = home.settings.training, held_out_clusters(home, pinned)
+    demonstrations = without_clusters(demonstrations, held_out)
     if demonstrations.num_rows < settings.minimum_demonstrations:
         return _handed_through(pinned, "sft", start_model_id, demonstrations.num_rows)
     made = train_sft(
         demonstrations, parent_model_id=start_model_id, store=ModelStore(home.models), settings=settings,
-        seed=home.settings.seed_for("sft", pinned.round), round=pinned.round, held_out_clusters=evaluation_clusters(home), progress=log,
+        seed=home.settings.seed_for("sft", pinned.round), round=pinned.round, held_out_clusters=held_out, progress=log,
     )  # fmt: skip
     return _model_row(pinned, made, demonstrations.num_rows)
 
@@ -47,7 +48,7 @@ def train_reward_round(home: Home, version: str, *, pinned: RoundContext, allowe
     from flywheel.dataset import DatasetStore, training_rows
 
     store = DatasetStore(home.datasets)
-    rows = training_rows(store.rows(version), allowed)
+    rows = without_clusters(training_rows(store.rows(version), allowed), held_out_clusters(home, pinned))
     if rows.num_rows < home.settings.training.minimum_pairs:
         return _handed_through(pinned, "reward", pinned.reward_model_id or "none", rows.num_rows)
     made = store_reward_model(
@@ -57,20 +58,23 @@ def train_reward_round(home: Home, version: str, *, pinned: RoundContext, allowe
     return _model_row(pinned, made, rows.num_rows)
 
 
-def train_dpo_round(home: Home, version: str, sft_model: pa.Table, *, pinned: RoundContext, allowed: Allowed, log: Log | None = None) -> pa.Table:
+def train_dpo_round(
+    home: Home, version: str, sft_model: pa.Table, *, pinned: RoundContext, allowed: Allowed, log: Log | None = None
+) -> pa.Table:
     """One `ModelRow`: the fine-tuned model after DPO on the rows that this round added to the version (earlier rounds' rows are in the
     start model already); handed through where they are too few."""
     from flywheel.dataset import DatasetStore, training_rows
 
     start = sft_model["model_id"][0].as_py()
     store, settings = DatasetStore(home.datasets), home.settings.training
-    rows = training_rows(store.round_rows(version, pinned.round), allowed)
+    held_out = held_out_clusters(home, pinned)
+    rows = without_clusters(training_rows(store.round_rows(version, pinned.round), allowed), held_out)
     if rows.num_rows < settings.minimum_pairs:
         return _handed_through(pinned, "dpo", start, rows.num_rows)
     made = train_dpo(
         rows, parent_model_id=start, store=ModelStore(home.models), settings=settings, seed=home.settings.seed_for("dpo", pinned.round),
         round=pinned.round, dataset_version=version, dataset_sha256=store.manifest_sha256(version),
-        held_out_clusters=evaluation_clusters(home), progress=log,
+        held_out_clusters=held_out, progress=log,
     )  # fmt: skip
     return _model_row(pinned, made, rows.num_rows)
 
@@ -98,8 +102,7 @@ def evaluate_round(
 def evaluation_set(home: Home, pinned: RoundContext) -> tuple[list[EvaluationPrompt], Judge] | None:
     """Held-out prompts and their judge. The demo world: prompts of clusters that no log contains, judged by its oracle. Elsewhere: the
     random evaluation arm, judged by a reward model trained on the control arm alone; None while either is too small."""
-    judged_by = home.settings.evaluation.judge
-    if judged_by == "shopforge_oracle" or (judged_by == "auto" and is_demo_base(home.settings.training)):
+    if judged_by_oracle(home):
         from flywheel.shopforge import heldout_prompts, prompt_cluster
 
         held = heldout_prompts(home.settings.evaluation.prompts_per_domain, home.settings.seed_for("heldout", pinned.round))
@@ -118,9 +121,26 @@ def evaluation_set(home: Home, pinned: RoundContext) -> tuple[list[EvaluationPro
     return [EvaluationPrompt(r["domain"], r["prompt_cluster"], r["prompt"]) for r in held_out.to_pylist()], judge
 
 
-def evaluation_clusters(home: Home) -> set[str]:
-    """Prompt clusters of every pair of the evaluation arm: no model may train on them."""
+def judged_by_oracle(home: Home) -> bool:
+    """Whether evaluation takes place in the demo world."""
+    judge = home.settings.evaluation.judge
+    return judge == "shopforge_oracle" or (judge == "auto" and is_demo_base(home.settings.training))
+
+
+def without_clusters(rows: pa.Table, clusters: set[str]) -> pa.Table:
+    """Rows whose prompt is of none of `clusters`: a scenario that judges models may teach none."""
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.invert(pc.is_in(rows["prompt_cluster"], pa.array(sorted(clusters), pa.string()))))
+
+
+def held_out_clusters(home: Home, pinned: RoundContext) -> set[str]:
+    """Prompt clusters that evaluation uses: the demo world's held-out scenarios, elsewhere every cluster of the evaluation arm."""
     from flywheel.dataset import DatasetStore
+
+    if judged_by_oracle(home):
+        found = evaluation_set(home, pinned)
+        return {p.cluster for p in found[0]} if found else set()
 
     store = DatasetStore(home.datasets)
     head = store.head()
@@ -133,14 +153,30 @@ def evaluation_clusters(home: Home) -> set[str]:
 def promotion_verdict(evaluation: pa.Table, *, sha256: str, round: str, settings: EvaluationSettings, now: datetime) -> Verdict:
     """The promotion gate on exactly this evaluation: pass promotes, fail keeps the model."""
     promote, reasons = promotion_decision(evaluation, settings)
-    thresholds = settings.model_dump(include={"win_rate_floor", "non_inferiority", "maximum_length_ratio", "production_temperature", "prompts_per_domain"})
+    thresholds = settings.model_dump(
+        include={"win_rate_floor", "non_inferiority", "maximum_length_ratio", "production_temperature", "prompts_per_domain"}
+    )
     return Verdict(
-        gate="promotion", round=round, subject_sha256=sha256, state="pass" if promote else "fail", reasons=reasons, thresholds=thresholds, decided_at=now
+        gate="promotion",
+        round=round,
+        subject_sha256=sha256,
+        state="pass" if promote else "fail",
+        reasons=reasons,
+        thresholds=thresholds,
+        decided_at=now,
     )
 
 
 def close(
-    home: Home, verdict: Verdict, dpo_model: pa.Table, reward_model: pa.Table, *, incumbent_id: str, pinned: RoundContext, backfill: bool, now: datetime
+    home: Home,
+    verdict: Verdict,
+    dpo_model: pa.Table,
+    reward_model: pa.Table,
+    *,
+    incumbent_id: str,
+    pinned: RoundContext,
+    backfill: bool,
+    now: datetime,
 ) -> tuple[RegistryEntry, pa.Table]:
     """Enter the round's outcome into the registry; gives what stands and the `promotion` row. In a backfill the entry takes effect at
     the round's cutoff, so that the next round of the same backfill sees it. Raises `GateNotPassed` on an undecided verdict."""
@@ -154,7 +190,12 @@ def close(
         candidate_id=candidate, reasons=verdict.reasons, effective_at=min(now, pinned.cutoff) if backfill else now, recorded_at=now,
     ))  # fmt: skip
     row = PromotionRow(
-        round=pinned.round, decision=entry.decision, candidate_id=candidate, model_id=entry.model_id, reward_model_id=reward, reasons=entry.reasons
+        round=pinned.round,
+        decision=entry.decision,
+        candidate_id=candidate,
+        model_id=entry.model_id,
+        reward_model_id=reward,
+        reasons=entry.reasons,
     )
     return entry, to_table(PromotionRow, [row])
 
@@ -167,4 +208,6 @@ def _model_row(pinned: RoundContext, made: ModelManifest, n: int) -> pa.Table:
 
 
 def _handed_through(pinned: RoundContext, kind: str, model_id: str, n: int) -> pa.Table:
-    return to_table(ModelRow, [ModelRow(round=pinned.round, model_id=model_id, kind=kind, trained=False, n_pairs=n, metrics={"reason": "too few rows"})])
+    return to_table(
+        ModelRow, [ModelRow(round=pinned.round, model_id=model_id, kind=kind, trained=False, n_pairs=n, metrics={"reason": "too few rows"})]
+    )

@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from flywheel.errors import IntegrityError, NotFound
 from flywheel.records import ModelManifest
 from flywheel.storage.files import sha256_file, sync_folder, write_json
+from flywheel.training.processes import work_folder
 
 MANIFEST = "manifest.json"
 RUN = "run.json"  # wall time, memory: what differs from run to run, hence outside the manifest and its hashes
@@ -32,7 +32,9 @@ class ModelStore:
     def add(self, folder: Path, *, run: dict[str, Any] | None = None, move: bool = False, **fields: Any) -> ModelManifest:
         """Take a model in. `fields` are `ModelManifest`'s but `model_id` and `files`; `run` is stored beside, unhashed; `move` empties
         `folder` instead of copying it. Adding a model that is there already gives the stored manifest."""
-        files = {str(p.relative_to(folder)): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in (MANIFEST, RUN)}
+        files = {
+            str(p.relative_to(folder)): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in (MANIFEST, RUN)
+        }
         if not files:
             raise NotFound(f"{folder} holds no model files")
         draft = ModelManifest(model_id="", files=files, **fields)
@@ -40,9 +42,7 @@ class ModelStore:
         place = self.root / manifest.model_id
         if (place / MANIFEST).exists():
             return self.get(manifest.model_id)
-        self.root.mkdir(parents=True, exist_ok=True)
-        incoming = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self.root))
-        try:
+        with work_folder(self.root, "incoming") as incoming:
             for name in files:
                 target = incoming / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,6 @@ class ModelStore:
                 if not (place / MANIFEST).exists():  # anything but another process having put the same model there first
                     raise
             sync_folder(self.root)
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
         return self.get(manifest.model_id)
 
     def get(self, model_id: str) -> ModelManifest:
@@ -90,13 +88,9 @@ class ModelStore:
         """Ids, ascending."""
         return sorted(p.parent.name for p in self.root.glob(f"[!.]*/{MANIFEST}"))
 
-    def list(self) -> list[ModelManifest]:
-        """Every manifest, by id."""
-        return [self.get(model_id) for model_id in self.ids()]
-
     def find(self, job_sha256: str) -> ModelManifest | None:
         """The model that this job made, if any did: training is never repeated."""
-        return next((m for m in self.list() if m.recipe.get("job_sha256") == job_sha256), None)
+        return next((m for m in (self.get(i) for i in self.ids()) if m.recipe.get("job_sha256") == job_sha256), None)
 
     def verify(self, model_id: str) -> list[str]:
         """What is wrong with the stored bytes, one line a file; empty when all is as recorded."""
@@ -118,6 +112,10 @@ class ModelStore:
         if problems:
             raise IntegrityError("; ".join(problems) + ". Restore the folder from a backup or train again.")
         return self.root / model_id
+
+    def list(self) -> list[ModelManifest]:
+        """Every manifest, by id."""
+        return [self.get(model_id) for model_id in self.ids()]
 
 
 def _lineage_sha256(manifest: ModelManifest) -> str:

@@ -7,6 +7,7 @@ DPO: Rafailov et al. 2023, arXiv:2305.18290. Writes the model to the job's `out`
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 import time
@@ -53,13 +54,15 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     if job["kind"] == "dpo":
         margin = float(history[0]["rewards/margins"])
         if not abs(margin) < FIRST_MARGIN:
-            raise TrainingFailed(f"the first step's margin is {margin:.2e}, not 0: the reference is not the model that training starts from")
+            raise TrainingFailed(
+                f"the first step's margin is {margin:.2e}, not 0: the reference is not the model that training starts from"
+            )
         result["first_step_margin"] = margin
     metrics = {"loss_first": float(history[0]["loss"]), "loss_last": _mean([e["loss"] for e in history[-5:]])}
     if job["kind"] == "dpo":
         metrics["margin_last"] = _mean([e["rewards/margins"] for e in history[-5:]])
         metrics["accuracy_last"] = _mean([e["rewards/accuracies"] for e in history[-5:]])
-    if any(v != v for v in metrics.values()):
+    if any(math.isnan(v) for v in metrics.values()):
         raise TrainingFailed(f"training diverged: {metrics}; lower training.learning_rate")
     result["metrics"] = metrics
     out = Path(job["out"])

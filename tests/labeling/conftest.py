@@ -15,7 +15,16 @@ import pytest
 from flywheel.labeling import Journal, build_batch, import_label_files
 from flywheel.labeling.import_files import ImportResult
 from flywheel.records import (
-    Generation, GoldItem, Guideline, JudgeLabel, LabelingTask, Message, Pair, Rater, Response, SelectionPick,
+    Generation,
+    GoldItem,
+    Guideline,
+    JudgeLabel,
+    LabelingTask,
+    Message,
+    Pair,
+    Rater,
+    Response,
+    SelectionPick,
 )  # fmt: skip
 from flywheel.settings import LabelingSettings
 from flywheel.storage import Ids, empty_table, from_table, to_table
@@ -63,7 +72,13 @@ class World:
     guideline: Guideline
 
     def build(self, *, seed: int = 1, revision: int = 1, **changes: Any) -> tuple[pa.Table, dict[str, Any]]:
-        given = {"selection": self.selection, "judge": self.judge, "pairs": self.pairs, "gold": self.gold, "settings": LabelingSettings()} | changes
+        given = {
+            "selection": self.selection,
+            "judge": self.judge,
+            "pairs": self.pairs,
+            "gold": self.gold,
+            "settings": LabelingSettings(),
+        } | changes
         return build_batch(
             given["selection"], given["judge"], given["pairs"], round=ROUND, revision=revision, gold=given["gold"], guideline=self.guideline,
             ids=self.ids, settings=given["settings"], seed=seed,
@@ -76,7 +91,16 @@ def make_world(n: int = 120, gold: int = 60) -> World:
     arms = ["active"] * 8 + ["random_control", "random_evaluation"]
     picks = [
         SelectionPick(
-            round=ROUND, pair_id=p.pair_id, record_id=p.record_id, domain=p.domain, rank=i, score=1.0, reason="x", arm=arms[i % 10], strategy="s", seed=0
+            round=ROUND,
+            pair_id=p.pair_id,
+            record_id=p.record_id,
+            domain=p.domain,
+            rank=i,
+            score=1.0,
+            reason="x",
+            arm=arms[i % 10],
+            strategy="s",
+            seed=0,
         )
         for i, p in enumerate(pairs)
     ]

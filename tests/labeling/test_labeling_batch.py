@@ -119,8 +119,15 @@ def test_difficult_tickets_need_a_policy_reference_by_their_prompt_alone(world: 
         assert t.policy_reference_required == ("high risk" in t.prompt[0].content)
 
 
-def test_a_pick_without_its_pair_is_refused(world: Any) -> None:
-    with pytest.raises(BadInput, match="is not among the 119 response pairs"):
-        world.build(pairs=world.pairs.slice(1))
+def test_a_pick_whose_pair_is_gone_is_left_out_and_counted(world: Any) -> None:
+    batch, facts = world.build(pairs=world.pairs.slice(1))
+    assert facts["pairs_gone"] == 1
+    assert facts["tasks_by_kind"]["natural"] == 119
+    assert world.pairs["pair_id"][0].as_py() not in batch["pair_id"].to_pylist()
+
+
+def test_a_selection_that_does_not_belong_to_the_pairs_is_refused(world: Any) -> None:
+    with pytest.raises(BadInput, match="none of the 120 picks is among the 0 response pairs"):
+        world.build(pairs=world.pairs.slice(0, 0))
     with pytest.raises(BadInput, match="picked twice"):
         world.build(selection=pa.concat_tables([world.selection, world.selection.slice(0, 1)]))

@@ -90,7 +90,17 @@ class World:
                 "second_response": "sampled" if i % 2 else "log",
             }  # fmt: skip
 
-        stats = {"records": n + 98, "pairs": n, "from_log": 150, "sampled": 150, "no_contrast": 20, "beyond_prefilter": 60, "near_duplicate_prompt": 18, "no_second_response": 0, "repeated_record": 0}
+        stats = {
+            "records": n + 98,
+            "pairs": n,
+            "from_log": 150,
+            "sampled": 150,
+            "no_contrast": 20,
+            "beyond_prefilter": 60,
+            "near_duplicate_prompt": 18,
+            "no_second_response": 0,
+            "repeated_record": 0,
+        }
         pool = {"pool": n + 98, "already_published": 40, "late_for_this_round": 0, "redacted_in_window": n + 138}
         self.write("response_pairs", round, Pair, [pair(i) for i in range(n)], stats=stats, pool=pool)
         values = [None if bootstrap else min(1.0, rng.betavariate(2, 4)) for _ in range(n)]
@@ -138,7 +148,7 @@ class World:
         rows = [label(f"{round}t{i}", f"{round}p{i}", "natural", i, r) for i in people for r in range(3)]
         rows += [label(f"{round}g{i}", f"gold{i}", "gold", i, r) for i in range(12) for r in range(3)]
         annotations = self.write("annotations", round, Annotation, rows, **{
-            "import": {"counts": {"lines": len(rows) + 3, "accepted": len(rows), "quarantined": 3}, XX},
+            "import": {"lines": len(rows) + 3, "accepted": len(rows), "quarantined": 3}, "quarantine": {"unknown_task": 2, "missing_rationale": 1},
         })  # fmt: skip
         self.annotations_sha256 = annotations.sha256
         kinds = (
@@ -156,10 +166,11 @@ class World:
         segments = [("gold", alpha), ("gold:support", alpha + 0.03), ("gold:code", alpha - 0.05), ("natural", 0.55)]
         self.write("agreement", round, AgreementRow, [
             *({
-                "segment": s, "statistic": "krippendorff_alpha", "value": v, "low": v - 0.07, "high": v + 0.06, "n_items": 40, "n_annotations": 120, "status": "defined",
-            } for s, v in segments),
+                "segment": s, "statistic": statistic, "value": v, "low": v - 0.07, "high": v + 0.06, "n_items": 40, "n_annotations": 120, "status": "defined",
+            } for s, v in segments for statistic in ("krippendorff_alpha_nominal", "krippendorff_alpha_gate")[: 1 + s.startswith("gold")]),
             {"segment": "gold", "statistic": "gwet_ac1", "value": 0.8, "low": 0.75, "high": 0.85, "n_items": 40, "n_annotations": 120, "status": "defined"},
-            {"segment": "gold", "statistic": "cohen_kappa", "n_items": 0, "n_annotations": 0, "status": "undefined"},
+            {"segment": "gold", "statistic": "gold_items_needed", "value": 64.0, "n_items": 40, "n_annotations": 120, "status": "defined"},
+            {"segment": "gold", "statistic": "cohen_kappa_mean_pairwise", "n_items": 0, "n_annotations": 0, "status": "undefined"},
         ])  # fmt: skip
         self.decide("agreement", round, annotations.sha256, state, reasons, alpha_floor=0.65)
 
@@ -176,7 +187,15 @@ class World:
                 "prompt_sha256": "x", "prompt_cluster": f"k{i}", "batch_id": "b", "guideline_version": "1.0", "guideline_sha256": "g" * 64,
                 "redaction_version": "1",
             })  # fmt: skip
-        self.write("preferences", round, Preference, rows, to_expert=6, aggregator_log_loss=0.31)
+        self.write(
+            "preferences",
+            round,
+            Preference,
+            rows,
+            fate={"crowd": 98, "judge": 12, "to_expert": 6, "unlabelled": 4},
+            accepted=110,
+            temperature=1.2,
+        )
         verdict = self.verdicts.demand_pass("agreement", round, self.annotations_sha256)
         pinned = RoundContext(
             round=round, cutoff=round_end(round), pinned_at=NOW, model_id=None if round == R1 else "base-77aa01c2d3e4f506", guideline_version="1.0",
@@ -220,7 +239,13 @@ class World:
                 rows.append(common | {"metric": "win_rate", "value": v, "low": v - 0.03, "high": v + 0.03})
                 rows.append(common | {"metric": "length_ratio", "value": 1.08, "low": 1.04, "high": 1.12})
         evaluation = self.write("evaluation", round, EvaluationRow, rows)
-        reasons = ["win rate .567, lower bound .537 above .5"] if promoted else ["lower bound of the win rate .467 is not above .5"]
+        reasons = [
+            f"{'met' if promoted else 'not met'}: overall win rate at temperature_0.7 [0.537, 0.597], lower bound must exceed 0.5",
+            "met: code win rate at greedy 0.536, lower bound must exceed 0.45",
+            "met: code win rate at temperature_0.7 0.548, lower bound must exceed 0.45",
+            "met: support win rate at greedy 0.574, lower bound must exceed 0.45",
+            "met: all length ratio at greedy 1.080, must lie within 0.80 to 1.25",
+        ]
         self.decide("promotion", round, evaluation.sha256, "pass" if promoted else "fail", reasons)
         decision = {
             "decision": "promoted" if promoted else "kept",
@@ -231,7 +256,7 @@ class World:
         serves = candidate if promoted else "base-77aa01c2d3e4f506"
         self.write("promotion", round, PromotionRow, [decision | {"model_id": serves}])
         entry = RegistryEntry(round=round, model_id=serves, effective_at=NOW, recorded_at=NOW, **decision)
-        write_json(self.home.models / f"{round}.json", entry.model_dump(mode="json"))
+        write_json(self.home.registry / f"{round}.json", entry.model_dump(mode="json"))
 
     def abandon(self, round):
         self.home.lake.write("preferences", round, empty_table(Preference), facts={"abandoned": "too few raters"})

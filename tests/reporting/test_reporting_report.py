@@ -92,6 +92,17 @@ def test_an_open_round_says_what_it_waits_for(world, page):
     assert "bootstrap" in html
 
 
+def test_statistics_other_than_alpha_stand_beside_it(world, page):
+    world.logs(R1)
+    world.selection(R1)
+    world.batch(R1)
+    world.labels(R1)
+    html = page(R1)
+    assert "0.80 (0.75 to 0.85)" in html
+    assert "about 64 gold items would decide the gate" in html
+    assert "alpha, bounds of the gate" in html
+
+
 def test_a_round_that_nobody_touched_has_a_page(page):
     html = page(R1)
     assert html.count(">not reached</span>") == 4
@@ -101,7 +112,10 @@ def test_a_round_that_nobody_touched_has_a_page(page):
 def test_a_kept_model_is_explained(world, page):
     world.closed_round(R1, promoted=False)
     html = page(R1)
-    assert "Kept: the candidate does not serve (lower bound of the win rate .467 is not above .5)." in html
+    assert "Kept: the candidate does not serve." in html
+    assert ">not met</span>" in html
+    assert html.index("<li>not met: overall win rate") < html.index("<li>met: code win rate at greedy"), "what was not met comes first"
+    assert "and 3 more" in html
 
 
 def test_the_same_data_and_moment_give_the_same_bytes(home, world, moment):

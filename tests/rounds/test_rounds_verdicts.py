@@ -16,7 +16,16 @@ R = "2026-01-05"
 
 
 def verdict(state: str = "pass", subject: str = "a" * 64, **changes: object) -> Verdict:
-    return Verdict.model_validate({"gate": "agreement", "round": R, "subject_sha256": subject, "state": state, "decided_at": datetime(2026, 1, 13, tzinfo=UTC), **changes})
+    return Verdict.model_validate(
+        {
+            "gate": "agreement",
+            "round": R,
+            "subject_sha256": subject,
+            "state": state,
+            "decided_at": datetime(2026, 1, 13, tzinfo=UTC),
+            **changes,
+        }
+    )
 
 
 def test_a_pass_for_exactly_these_bytes_opens_the_gate(tmp_path: Path) -> None:
@@ -32,7 +41,7 @@ def test_no_verdict_says_which_is_missing_and_how_to_get_it(tmp_path: Path) -> N
 
 def test_a_verdict_for_other_bytes_does_not_count(tmp_path: Path) -> None:
     Verdicts(tmp_path).record(verdict(subject="b" * 64))
-    with pytest.raises(GateNotPassed, match="for other bytes.*does not count"):
+    with pytest.raises(GateNotPassed, match=r"for other bytes.*does not count"):
         Verdicts(tmp_path).demand_pass("agreement", R, "a" * 64)
 
 

@@ -30,7 +30,12 @@ def test_neighbours() -> None:
 
 @pytest.mark.parametrize(
     ("key", "message"),
-    [("2026-11-10", "did you mean 2026-11-09"), ("last week", "not a date"), ("2025-12-29", "before the first round"), ("2026-13-01", "not a date")],
+    [
+        ("2026-11-10", "did you mean 2026-11-09"),
+        ("last week", "not a date"),
+        ("2025-12-29", "before the first round"),
+        ("2026-13-01", "not a date"),
+    ],
 )
 def test_a_wrong_key_is_refused_with_the_way_out(key: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):

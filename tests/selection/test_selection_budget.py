@@ -92,6 +92,13 @@ def test_a_near_duplicate_group_costs_one_label(world):
     assert len({group[p.pair_id] for p in rows_of(table)}) == 150
 
 
+def test_the_random_arm_too_takes_one_of_a_group(tables):
+    pool = tables(np.random.default_rng(0).standard_normal((60, 3)), np.ones(60), groups=[f"g{i % 6}" for i in range(60)])
+    table, facts = choose(pool, budget=60, random_share=0.9)
+    assert facts["picked"] == 6
+    assert sorted(int(p[1:]) % 6 for p in table["pair_id"].to_pylist()) == list(range(6))
+
+
 def test_the_most_uncertain_of_a_group_stands_for_it(tables):
     pool = tables(np.eye(4), [0.1, 0.9, 0.5, 0.5], groups=["g", "g", "h", "h"])
     assert [p.pair_id for p in rows_of(choose(pool, budget=2, random_share=0)[0])] == ["p00001", "p00002"]

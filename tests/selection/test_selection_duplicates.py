@@ -20,7 +20,8 @@ def test_case_space_and_alias_numbers_do_not_count():
 
 
 def test_other_numbers_are_another_ticket():
-    assert groups(f"{LONG} after 5 days", f"{LONG} after 35 days") == ["0", "1"]
+    assert groups(f"{LONG} after 5 days", f"{LONG} after 35 days", similarity=0.6) == ["0", "1"]
+    assert groups(f"{LONG} after five days", f"{LONG} after six days", similarity=0.6) == ["0", "0"]
 
 
 def test_a_word_more_at_the_end_of_a_long_text_is_a_near_duplicate():

@@ -63,6 +63,9 @@ def test_a_text_is_embedded_once_over_the_weeks(embedded, make_pair, hash_embed,
 
 def test_the_first_stored_vector_stands_whoever_writes_at_once(tmp_path):
     caches = [VectorCache(tmp_path, "some/embedder v2") for _ in range(4)]
+    caches[0].put({"first": np.zeros(4, np.float32)})
+    caches[1].put({"first": np.ones(4, np.float32)})
+    assert caches[1].get(["first"])["first"].tolist() == [0, 0, 0, 0]
 
     def work(number: int) -> None:
         for i in range(50):

@@ -110,6 +110,12 @@ def test_once_all_distinct_points_are_picked_rounding_noise_is_not_normalised():
     assert picks[3:].tolist() == sorted(picks[3:], key=lambda i: (-u[i], i))
 
 
+def test_distances_that_differ_by_less_than_a_millionth_count_as_none():
+    x = np.array([[0.0], [2e-8], [0.0], [1e-8]])
+    assert hybrid_active_select(x, np.array([1.0, 0.2, 0.5, 0.4]), k=4).tolist() == [0, 2, 3, 1]
+    assert hybrid_active_select(100 * x + np.array([[0], [1], [0], [1e-3]]), np.array([1.0, 0.2, 0.5, 0.4]), k=4).tolist() == [0, 1, 3, 2]
+
+
 def test_zero_rows_are_points_like_any_other():
     x = np.vstack([np.zeros((2, 4)), np.eye(4)])
     assert_follows_the_formula(x, np.arange(6) / 6, 6, 0.6)

@@ -21,7 +21,13 @@ R1, R2 = "2026-01-05", "2026-01-12"
 
 
 def costs(n: int, round: str = R1, price: float = 0.5) -> pa.Table:
-    return to_table(CostEvent, [{"round": round, "kind": f"k{i:05d}", "quantity": 1, "unit": "label", "unit_price_usd": price, "amount_usd": price} for i in range(n)])
+    return to_table(
+        CostEvent,
+        [
+            {"round": round, "kind": f"k{i:05d}", "quantity": 1, "unit": "label", "unit_price_usd": price, "amount_usd": price}
+            for i in range(n)
+        ],
+    )
 
 
 @pytest.fixture
@@ -50,13 +56,17 @@ def test_a_superseded_file_stays_for_readers_that_hold_the_old_manifest(lake: La
 
 
 def test_rows_of_another_round_are_refused(lake: Lake) -> None:
-    with pytest.raises(BadInput, match="rows of other rounds.*2026-01-12"):
+    with pytest.raises(BadInput, match=r"rows of other rounds.*2026-01-12"):
         lake.write("cost_events", R1, costs(3, R2))
 
 
 def test_wrong_columns_are_named(lake: Lake) -> None:
     with pytest.raises(BadInput, match=r"missing columns \['amount_usd'\], unexpected columns \['price'\]"):
-        lake.write("cost_events", R1, costs(1).rename_columns(["round", "schema_version", "kind", "domain", "quantity", "unit", "unit_price_usd", "price"]))
+        lake.write(
+            "cost_events",
+            R1,
+            costs(1).rename_columns(["round", "schema_version", "kind", "domain", "quantity", "unit", "unit_price_usd", "price"]),
+        )
 
 
 def test_null_in_a_column_that_allows_none_is_refused(lake: Lake) -> None:
@@ -86,7 +96,16 @@ def test_a_missing_partition_says_how_to_get_it(lake: Lake) -> None:
 
 
 def test_embeddings_are_stored_as_fixed_size_float32(lake: Lake) -> None:
-    row = {"round": R1, "pair_id": "p", "record_id": "r", "vector": [0.5, 0.5], "embedder": "e", "text_sha256": "t", "duplicate_group": "g", "duplicate_count": 1}
+    row = {
+        "round": R1,
+        "pair_id": "p",
+        "record_id": "r",
+        "vector": [0.5, 0.5],
+        "embedder": "e",
+        "text_sha256": "t",
+        "duplicate_group": "g",
+        "duplicate_count": 1,
+    }
     lake.write("embeddings", R1, to_table(EmbeddingRow, [row]))
     assert lake.read("embeddings", R1).schema.field("vector").type == pa.list_(pa.float32(), 2)
 

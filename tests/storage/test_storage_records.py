@@ -38,7 +38,13 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 @given(st.lists(st.tuples(text, st.none() | st.floats(0, 2), st.dictionaries(text, text, max_size=3)), max_size=5))
 def test_any_text_and_metadata_survive_the_table(rows: list[tuple[str, float | None, dict[str, str]]]) -> None:
     records = [
-        LogRecord.model_validate(log(messages=[{"role": "user", "content": t}], responses=[{"text": t, "generation": {"model_id": "m", "temperature": f}}], metadata=m))
+        LogRecord.model_validate(
+            log(
+                messages=[{"role": "user", "content": t}],
+                responses=[{"text": t, "generation": {"model_id": "m", "temperature": f}}],
+                metadata=m,
+            )
+        )
         for t, f, m in rows
     ]
     assert from_table(LogRecord, to_table(LogRecord, records)) == records
@@ -114,7 +120,11 @@ COUNTS = {"columns", "inputs", "thresholds", "facts", "rows_by_domain", "rows_by
 
 @pytest.mark.parametrize("model", sorted({*TABLES.values(), *OTHER_RECORDS}, key=lambda m: m.__name__), ids=lambda m: m.__name__)
 def test_every_text_field_says_what_the_privacy_gateway_does_with_it(model: type[BaseModel]) -> None:
-    silent = [name for name, declared in _strings(model) if not (isinstance(declared, dict) and "privacy" in declared) and name.rsplit(".", 1)[1] not in COUNTS]
+    silent = [
+        name
+        for name, declared in _strings(model)
+        if not (isinstance(declared, dict) and "privacy" in declared) and name.rsplit(".", 1)[1] not in COUNTS
+    ]
     assert silent == []
 
 

@@ -1,0 +1,79 @@
+"""`flywheel ingest` and `flywheel quarantine`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+
+from flywheel.errors import AccessRefused, BadInput
+from flywheel.ingestion import import_landing, quarantine_reasons
+from flywheel.output import frame, print_frame, print_table
+from flywheel.records import LogRecord
+from flywheel.rounds import parse_round, round_of
+from flywheel.settings import Settings
+from flywheel.storage import Home, from_table
+
+JSON = typer.Option(False, "--json", help="One JSON object on standard output.")
+
+
+def ingest(
+    path: str = typer.Argument(help="Folder or file (fsspec URL allowed): what would come in from it?"),
+    round: str = typer.Option("", "--round", help="Only this round; all rounds that the rows fall into when left out."),
+    as_json: bool = JSON,
+) -> None:
+    """Read log files without a round and say what would be accepted, what would go to quarantine and which fields are not carried over.
+    Nothing is stored. Exit code 0 also when rows are quarantined, 2 when nothing could be read."""
+    home, now = Home(Settings.load()), datetime.now(UTC)
+    probe = import_landing(
+        path, round=parse_round(round) if round else round_of(now), ids=home.ids, settings=home.settings.ingestion, now=now
+    )
+    if probe.counts.get("rows_read", 0) == 0:
+        raise BadInput(f"{path}: no row could be read (files: {probe.counts.get('files', 0)}); see docs/formats.md for what is understood")
+    records = from_table(LogRecord, probe.records)
+    counts = {k: int(v) for k, v in probe.counts.items()}
+    rows = [
+        {"file": q["file"], "line": q["line"], "reason": q["reason"], "field": q["field"], "message": q["message"]}
+        for q in probe.quarantine.to_pylist()
+    ]
+    coverage = Counter((r.domain, r.task_type) for r in records)
+    if as_json:
+        result = {"coverage": [{"domain": d, "task_type": t, "records": n} for (d, t), n in sorted(coverage.items())]}
+        print_frame(
+            frame("ingest", input={"path": path, "round": round}, counts=counts, result=result, quarantine=rows, losses=probe.losses)
+        )
+        return
+    print_table(f"{path}", ["what", "rows"], list(counts.items()), empty="")
+    print_table(
+        "Quarantine", ["reason", "rows"], list(quarantine_reasons(probe.quarantine).items()), empty="Nothing would go to quarantine."
+    )
+    print_table("Fields not carried over", ["field", "rows"], list(probe.losses.items()), empty="Every field is carried over.")
+
+
+def quarantine(
+    round: str = typer.Argument("", help="One round; all when left out."),
+    show: str = typer.Option("", "--show", metavar="REASON", help="Also print the rows as they came. Needs a reason for looking; audited."),
+    as_json: bool = JSON,
+) -> None:
+    """Rows that could not be used, by file, line, reason and field. Mend them at the source and deliver them again: a row that comes in
+    well is taken, and a round's rerun drops it from here."""
+    home = Home(Settings.load())
+    found = []
+    for table in ("quarantine", "label_quarantine"):
+        for key in [parse_round(round)] if round else home.lake.rounds(table):
+            if home.lake.manifest(table, key):
+                found += home.lake.read(table, key).to_pylist()
+    if show.strip():
+        from flywheel.governance import provenance_log
+
+        provenance_log(home).append("restricted_read", {"query": "quarantine", "reason": show, "round": round}, datetime.now(UTC))
+    columns = ["round", "stage", "file", "line", "reason", "field"] + (["message", "raw"] if show.strip() else [])
+    rows = [{c: Path(q[c]).name if c == "file" else q[c] for c in columns} for q in found]
+    if as_json:
+        print_frame(frame("quarantine", input={"round": round}, counts={"rows": len(rows)}, result=None, quarantine=rows))
+        return
+    if show and not show.strip():
+        raise AccessRefused("looking at raw rows needs a reason: --show REASON")
+    print_table("Quarantine", columns, [tuple(r.values()) for r in rows], empty="Nothing is in quarantine.")

@@ -1,0 +1,98 @@
+"""Tamper evidence: the provenance chain and the audit of a whole installation."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flywheel.governance import ProvenanceLog, provenance_log, verify_audit
+from flywheel.records import CostEvent, ModelManifest
+from flywheel.settings import Settings
+from flywheel.storage import Home, sha256_file, to_table, write_json
+
+AT = datetime(2026, 1, 12, tzinfo=UTC)
+ROUND = "2026-01-05"
+
+
+def test_events_are_chained_and_read_back_in_order(tmp_path: Path) -> None:
+    log = ProvenanceLog(tmp_path / "p.jsonl")
+    hashes = [log.append("published", {"n": n}, AT) for n in range(3)]
+    assert log.head() == hashes[-1]
+    assert [e["payload"]["n"] for e in log.events("published")] == [0, 1, 2]
+    assert list(log.events("other")) == []
+    assert set(next(log.events())) == {"seq", "kind", "payload", "at", "previous", "hash"}
+    assert log.verify() == []
+
+
+@pytest.mark.parametrize("tamper", ["change", "drop", "swap", "insert", "garbage"])
+def test_any_change_of_the_log_is_found_and_named_by_line(tmp_path: Path, tamper: str) -> None:
+    log = ProvenanceLog(tmp_path / "p.jsonl")
+    for n in range(4):
+        log.append("published", {"n": n}, AT)
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    if tamper == "change":
+        lines[1] = lines[1].replace(b'"n":1', b'"n":7')
+    elif tamper == "drop":
+        del lines[1]
+    elif tamper == "swap":
+        lines[1], lines[2] = lines[2], lines[1]
+    elif tamper == "insert":
+        lines.insert(1, lines[1])
+    else:
+        lines[1] = b"{\n"
+    log.path.write_bytes(b"".join(lines))
+    assert any("line 2" in p or "line 3" in p for p in log.verify())
+
+
+def test_a_rerun_adds_nothing_and_a_changed_payload_a_new_event(tmp_path: Path) -> None:
+    log = ProvenanceLog(tmp_path / "p.jsonl")
+    first = log.append_once("round/1", "closed", {"model": "a"}, AT)
+    assert log.append_once("round/1", "closed", {"model": "a"}, AT.replace(hour=5)) == first
+    assert log.append_once("round/1", "closed", {"model": "b"}, AT) != first
+    assert len(list(log.events())) == 2
+
+
+def test_a_line_that_a_crash_left_unfinished_is_skipped_and_removed_by_the_next_append(tmp_path: Path) -> None:
+    log = ProvenanceLog(tmp_path / "p.jsonl")
+    log.append("published", {}, AT)
+    with open(log.path, "ab") as file:
+        file.write(b'{"seq": 1, "ki')
+    assert (len(list(log.events())), log.verify()) == (1, [])
+    log.append("published", {}, AT)
+    assert (len(list(log.events())), log.verify()) == (2, [])
+
+
+def installation(folder: Path) -> Home:
+    home = Home(Settings(home=folder))
+    provenance_log(home).append("published", {"round": ROUND}, AT)
+    row = CostEvent(round=ROUND, kind="annotation", quantity=1, unit="decision", unit_price_usd=0.3, amount_usd=0.3)
+    home.lake.write("cost_events", ROUND, to_table(CostEvent, [row]))
+    model = home.models / "dpo-0123"
+    model.mkdir(parents=True)
+    (model / "weights.bin").write_bytes(b"weights")
+    manifest = ModelManifest(model_id="dpo-0123", kind="dpo", base="x", files={"weights.bin": sha256_file(model / "weights.bin")}, seed=0)
+    write_json(model / "manifest.json", manifest.model_dump(mode="json"))
+    return home
+
+
+def test_an_untouched_installation_passes_the_audit(tmp_path: Path) -> None:
+    report = verify_audit(installation(tmp_path))
+    assert report.ok, report.problems
+    assert (report.checked["lake_partitions"], report.checked["models"], report.checked["provenance_events"]) == (1, 1, 1)
+
+
+def test_the_audit_names_every_altered_file_and_does_not_stop_at_the_first(tmp_path: Path) -> None:
+    home = installation(tmp_path)
+    (home.models / "dpo-0123" / "weights.bin").write_bytes(b"other")
+    parquet = next(home.root.glob("lake/cost_events/*/*.parquet"))
+    parquet.write_bytes(parquet.read_bytes()[:-1] + b"x")
+    log = provenance_log(home).path
+    body = json.loads(log.read_text())
+    body["payload"]["round"] = "2026-01-12"
+    log.write_text(json.dumps(body) + "\n")
+    problems = "\n".join(verify_audit(home).problems)
+    for place in ("weights.bin", "cost_events[2026-01-05]", "provenance.jsonl line 1"):
+        assert place in problems
