@@ -123,11 +123,11 @@ class QualitySettings(Section):
 
 
 class TrainingSettings(Section):
-    """Models. `base` is `shopforge-tiny` (trained here from scratch) or any Hugging Face name or path."""
+    """Models. `base` is `shopforge-tiny` (trained here from scratch; `shopforge-tiny-fast` for tests) or any Hugging Face name or path."""
 
     base: str = "shopforge-tiny"
     beta: float = Field(0.1, gt=0)
-    learning_rate: float = Field(1.5e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0, description="Peak; for a model of billions of parameters rather 5e-7 to 5e-6.")
     epochs: int = Field(1, ge=1)
     batch_size: int = Field(32, ge=1)
     loss_type: list[str] = ["sigmoid", "sft"]
@@ -151,7 +151,11 @@ class EvaluationSettings(Section):
     prompts_per_domain: int = Field(1_000, ge=20)
     production_temperature: float = Field(0.7, ge=0)
     bootstrap_replicates: int = Field(2_000, ge=100)
-    win_rate_floor: float = Field(0.5, description="Lower bound of the overall win rate at the production decoding must exceed this.")
+    win_rate_floor: float = Field(
+        0.52,
+        description="Lower bound of the overall win rate at the production decoding must exceed this. Above one half on purpose: training on "
+        "shuffled labels sharpens a model and alone reached a lower bound of .504 (bench/training_round.py --shuffle).",
+    )
     non_inferiority: float = Field(0.45, description="Lower bound in every domain and decoding must exceed this.")
     maximum_length_ratio: float = Field(1.25, gt=1)
 

@@ -90,7 +90,7 @@ def _start(name: str, command: list[str], logs: Path, environment: dict[str, str
     with open(logs / f"{name}.log", "ab") as log:
         return subprocess.Popen(
             [program(command[0]), *command[1:]], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=CHECKOUT
-        )  # noqa: S603
+        )
 
 
 def _wait_until_ready(address: str, running: dict[str, subprocess.Popen[bytes]], logs: Path, timeout_s: float = 120) -> None:
