@@ -12,7 +12,7 @@ from assets.external import gold_items, guideline, label_files
 from assets.stage import Table, result, stage
 from flywheel.governance import allowed_rows, redact_text
 from flywheel.labeling import build_batch, export_batch, load_gold, load_guideline
-from flywheel.rounds import demand_context, import_labels
+from flywheel.rounds import demand_context, import_labels, round_state
 from resources.store import Store
 
 
@@ -44,9 +44,13 @@ class LabelSource(dg.Config):
 
 @stage("labeling", deps=[label_files])
 def annotations(context: dg.AssetExecutionContext, config: LabelSource, store: Store, labeling_batch: pa.Table) -> Table:
-    """Every valid answer to the round's tasks, exactly once; late answers to closed rounds are banked here. Bad lines go to
+    """Every valid answer to the round's tasks, exactly once; late answers to closed rounds are banked here. Frozen once the
+    round is settled. Bad lines go to
     `label_quarantine` with a reason."""
     home, round = store.home, context.partition_key
+    standing = home.lake.manifest("annotations", round)
+    if standing is not None and round_state(home, round).settled:  # a later answer is banked in the open round
+        return result(home.lake.read("annotations", round), standing.facts, labels=standing.rows, frozen=True)
     if config.simulated:
         from flywheel.shopforge import deliver_simulated_labels
 

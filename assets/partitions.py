@@ -9,12 +9,13 @@ from __future__ import annotations
 import dagster as dg
 
 from flywheel.settings import Settings
+from resources.store import default_path
 
-START = Settings.model_fields["start"].default.isoformat()
-weekly = dg.WeeklyPartitionsDefinition(start_date=START, day_offset=1)
+# A code location has one calendar, so this one setting is read when the location is loaded.
+SETTINGS = Settings.load(home=default_path())
+weekly = dg.WeeklyPartitionsDefinition(start_date=SETTINGS.start.isoformat(), day_offset=1)
 PREVIOUS = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
 
 
-def pool_mapping(pool_rounds: int) -> dg.TimeWindowPartitionMapping:
-    """The round's own week and the ones before it that are in its pool."""
-    return dg.TimeWindowPartitionMapping(start_offset=1 - pool_rounds, end_offset=0)
+# The round's own week and the ones before it that are in its pool.
+POOL = dg.TimeWindowPartitionMapping(start_offset=1 - SETTINGS.selection.pool_rounds, end_offset=0)

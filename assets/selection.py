@@ -10,18 +10,18 @@ import pyarrow as pa
 
 from assets.external import REGISTRY_AS_OF_ROUND
 from assets.ingestion import round_context
-from assets.partitions import pool_mapping
+from assets.partitions import POOL
 from assets.stage import Table, result, stage
 from flywheel.governance import redact_texts
+from flywheel.labeling import check_code_answers
 from flywheel.rounds import calibration_as_of, demand_context, labelled_vectors, policy_sampler, pool_table, scenario_cluster, scorer_as_of
 from flywheel.selection import build_pairs, embed_pairs, judge_pairs, load_embedder, select_batch, uncertainty_signals
-from flywheel.settings import SelectionSettings
 from resources.store import Store
 
-POOL = dg.AssetDep("redacted_logs", partition_mapping=pool_mapping(SelectionSettings().pool_rounds))
+POOLED_LOGS = dg.AssetDep("redacted_logs", partition_mapping=POOL)
 
 
-@stage("selection", deps=[POOL, round_context, REGISTRY_AS_OF_ROUND])
+@stage("selection", deps=[POOLED_LOGS, round_context, REGISTRY_AS_OF_ROUND])
 def response_pairs(context: dg.AssetExecutionContext, store: Store) -> Table:
     """A prompt and two answers: the second from the log, else sampled from the model as of the round (its text is redacted too)."""
     home, round = store.home, context.partition_key
@@ -32,7 +32,8 @@ def response_pairs(context: dg.AssetExecutionContext, store: Store) -> Table:
             pool, round=round, ids=home.ids, sample=sample, model_id=model_id, redact=partial(redact_texts, vault=vault, settings=home.settings.governance),
             settings=home.settings.selection, seed=home.settings.seed_for("pairs", round), prompt_cluster=scenario_cluster,
         )  # fmt: skip
-    return result(table, {"pool": counts, "stats": stats}, **counts, **stats, model=str(model_id))
+    table, verdicts = check_code_answers(table)
+    return result(table, {"pool": counts, "stats": stats, "sandbox": verdicts}, **counts, **stats, sandbox=verdicts, model=str(model_id))
 
 
 @stage("selection")

@@ -46,7 +46,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    # a pipe has no width: give ids room, so that a table can be grepped
+    console = Console(width=None if sys.stdout.isatty() else 200)
     if not rows:
         console.print(empty)
         return

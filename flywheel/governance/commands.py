@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import get_args
 
 import typer
@@ -87,6 +88,22 @@ def show(subject: str = SUBJECT, as_json: bool = JSON) -> None:
                 [(e.effective_at, e.purpose, e.action, e.legal_basis, e.policy_version, e.expires_at, e.source) for e in events],
                 empty="The ledger has no entry for this subject: nothing is allowed.")  # fmt: skip
     typer.echo(f"Allowed now: {', '.join(allowed) or 'nothing'}")
+
+
+@audit.command()
+def export(
+    path: str = typer.Argument("", help="Where to; <home>/audit.duckdb when left out."),
+    as_json: bool = JSON,
+) -> None:
+    """Write every open table into one read-only DuckDB file for an auditor, put in place by rename: whoever has the old one open
+    reads on undisturbed."""
+    home = Home(Settings.load())
+    target = Path(path) if path else home.root / "audit.duckdb"
+    counts = home.lake.export(target)
+    if as_json:
+        print_frame(frame("audit.export", input={"path": str(target)}, counts=counts, result={"path": str(target)}))
+        return
+    typer.echo(f"{target}: {len(counts)} tables, {sum(counts.values()):,} rows")
 
 
 @audit.command()

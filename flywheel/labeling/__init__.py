@@ -15,9 +15,10 @@ from flywheel.labeling.import_files import ImportResult, event_id, import_label_
 from flywheel.labeling.journal import AppendResult, Journal, JournalEntry
 from flywheel.labeling.ranking import decompose_ranking
 from flywheel.labeling.raters import read_raters
+from flywheel.labeling.sandbox import check_code_answers
 
 __all__ = [
-    "AppendResult", "ImportResult", "Journal", "JournalEntry", "build_batch", "decompose_ranking", "event_id", "export_batch",
+    "AppendResult", "ImportResult", "Journal", "JournalEntry", "build_batch", "check_code_answers", "decompose_ranking", "event_id", "export_batch",
     "fold_annotations", "gold_sha256", "import_label_files", "label_set_sha256", "load_gold", "load_guideline", "load_guidelines", "read_raters",
     "write_label_file",
 ]  # fmt: skip

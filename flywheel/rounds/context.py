@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from flywheel.errors import RoundRefused
 from flywheel.records import RoundContext
-from flywheel.rounds.week import first_round, previous_round, round_end
+from flywheel.rounds.week import first_round, parse_round, previous_round, round_end
 from flywheel.storage.arrow import to_table
 from flywheel.storage.files import read_json, write_json
 from flywheel.storage.home import Home
@@ -42,6 +42,7 @@ def open_context(
     settled, for otherwise all rounds would pin the model of the first. Raises `RoundRefused` when that fails, when settings changed
     under an open round, and on a new pin for a published batch.
     """
+    parse_round(round, start=home.settings.start)
     standing = find_context(home, round)
     if standing is not None and repin_reason is None:
         _refuse_changed_settings(home, standing)

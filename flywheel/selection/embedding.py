@@ -165,8 +165,10 @@ def check_packaged_weights() -> Path:
 
 
 def _load(path: str, name: str, device: str, *, local: bool) -> Any:
+    import transformers
     from sentence_transformers import SentenceTransformer
 
+    transformers.utils.logging.disable_progress_bar()  # weights load in a moment; its bar tears the lines of a run's progress
     try:
         return SentenceTransformer(path, device=device, local_files_only=local)
     except Exception as error:

@@ -2,7 +2,7 @@
 
 A partition is `<zone>/<table>/round=<R>/<sha256[:16]>.parquet` plus `manifest.json`, replaced last: readers never block writers,
 and a crash leaves the old partition. The content hash is the SHA-256 of the Parquet file itself, so anyone can check it with
-`sha256sum`. Superseded files stay until `flywheel lake gc`: a reader that holds the old manifest still finds its file.
+`sha256sum`. Superseded files stay: a reader that holds the old manifest still finds its file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from flywheel.errors import BadInput, IntegrityError, NotFound
 from flywheel.records import RESTRICTED_TABLES, TABLES, TableManifest
 from flywheel.storage.arrow import arrow_schema, empty_table
+from flywheel.storage.files import sync_folder
 from flywheel.storage.objects import LocalObjects, Objects, open_objects
 
 if TYPE_CHECKING:
@@ -131,6 +133,26 @@ class Lake:
                 found = self.manifest(table, round)
                 if found is not None:
                     yield found
+
+    def export(self, target: Path) -> dict[str, int]:
+        """Every open table as one DuckDB file at `target`, replaced by rename and made read-only. Returns rows by table."""
+        import duckdb
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary.unlink(missing_ok=True)
+        with duckdb.connect(":memory:") as connection:
+            tables = self.create_views(connection)
+            quoted = str(temporary).replace("'", "''")
+            connection.execute(f"attach '{quoted}' as audit")
+            for table in tables:
+                connection.execute(f'create table audit."{table}" as select * from "{table}"')  # noqa: S608
+            counts = {t: int(connection.execute(f'select count(*) from audit."{t}"').fetchall()[0][0]) for t in tables}  # noqa: S608
+            connection.execute("detach audit")
+        temporary.chmod(0o444)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
+        return counts
 
     def create_views(self, connection: duckdb.DuckDBPyConnection, *, restricted: bool = False) -> list[str]:
         """One DuckDB view a table, over exactly the files that the manifests name now. A table without rows of any round gets an

@@ -161,6 +161,7 @@ def load_generator(model_dir: Path | str, settings: TrainingSettings) -> Generat
     import transformers
 
     transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     device = torch_device(settings)
     if device == "cpu":
         torch.set_num_threads(settings.threads)

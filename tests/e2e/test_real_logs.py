@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,11 +55,11 @@ class RealRound:
 
 
 def consent(number: int) -> dict[str, Any]:
+    """Granted before the round; the first customers took it back."""
+    withdrawn = {"withdrawn_at": "2026-01-02T00:00:00Z"} if number < N_REFUSED else {}
     return {
-        "purposes": ["labeling", "training", "evaluation"], "legal_basis": "consent", "policy_version": "2026-01", "granted_at": "2025-12-01T00:00:00Z",
-        "legal_basis": "consent",
-    } if number >= N_REFUSED else {
-        "purposes": ["labeling"], "legal_basis": "consent", "policy_version": "2026-01", "granted_at": "2025-12-01T00:00:00Z", "withdrawn_at": "2026-01-02T00:00:00Z",
+        "purposes": ["labeling", "training", "evaluation"], "legal_basis": "consent", "policy_version": "2026-01",
+        "granted_at": "2025-12-01T00:00:00Z", **withdrawn,
     }  # fmt: skip
 
 
@@ -74,6 +76,7 @@ def chat_row(chat: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def marked(chat: dict[str, Any]) -> list[tuple[str, str]]:
+    """(type, value) of the personal data that the data set marks in what we log."""
     last = max(i for i, (speaker, _, _) in enumerate(chat["turns"]) if speaker == "agent")
     return [(kind, text[start:end]) for _, text, spans in chat["turns"][: last + 1] for start, end, kind in spans]
 
@@ -99,7 +102,9 @@ def chats() -> list[dict[str, Any]]:
 
 def code_rows() -> list[dict[str, Any]]:
     human, mbpp = ([json.loads(line) for line in path.read_text().splitlines()] for path in CODE)
-    tasks = [(t["prompt"], t["canonical_solution"], t["task_id"]) for t in human] + [(t["prompt"], t["code"], f"mbpp/{t['task_id']}") for t in mbpp]
+    tasks = [(t["prompt"], t["canonical_solution"], t["task_id"]) for t in human] + [
+        (t["prompt"], t["code"], f"mbpp/{t['task_id']}") for t in mbpp
+    ]
     step = len(tasks) // N_CODE
     return [code_row(prompt, solution, name, i) for i, (prompt, solution, name) in enumerate(tasks[::step][:N_CODE])]
 
@@ -140,7 +145,7 @@ def test_every_real_row_is_accepted_or_accounted_for(opened: RealRound) -> None:
     assert facts["losses"] == {}
 
     steps = [s for s in funnel(opened.home, ROUND) if s.count is not None]
-    for before, step in zip(steps, steps[1:], strict=False):
+    for before, step in itertools.pairwise(steps):
         assert step.count == before.count + sum(step.gained.values()) - sum(step.lost.values()), step.name
         assert "unexplained" not in step.lost | step.gained
     assert {s.name: s.count for s in steps}["consented"] == opened.written - N_REFUSED
@@ -149,31 +154,39 @@ def test_every_real_row_is_accepted_or_accounted_for(opened: RealRound) -> None:
 
 def test_no_account_value_of_a_customer_reaches_the_open_zone(opened: RealRound) -> None:
     """What the logs' own profiles tell is known to redaction: not one such value may stand in its customer's texts."""
-    left = []
-    for row in from_table(RedactedRecord, opened.home.lake.read("redacted_logs", ROUND)):
-        text = row.model_dump_json(include={"messages", "responses", "feedback", "metadata"}).lower()
-        left += [(kind, value) for kind, value in known_values(opened, row.record_id) if value.lower() in words(text)]
-    assert left == []
+    raw = opened.home.lake.read("inference_logs", ROUND, ["record_id", "profile"]).to_pylist()
+    profile = {r["record_id"]: json.loads(r["profile"]) if isinstance(r["profile"], str) else r["profile"] for r in raw}
+    asked = [(row.record_id, written(row)) for row in redacted(opened)]
+    assert sum(len(profile[record_id]) > 3 for record_id, _ in asked) >= N_PROFILES - N_REFUSED
+    assert [(record_id, key) for record_id, text in asked for key, value in profile[record_id].items() if stands_in(value, text)] == []
 
 
-def test_marked_personal_data_is_found(opened: RealRound) -> None:
-    """Recall on the data set's own marks, by type, on chats as they come (two in five without a profile). The floors are what this
-    stage reaches today, and no promise of perfection: names in free text need the deeper layers of later issues."""
-    hit, seen = Counter[str](), Counter[str]()
-    for row in from_table(RedactedRecord, opened.home.lake.read("redacted_logs", ROUND)):
-        text = words(row.model_dump_json(include={"messages", "responses"}).lower())
+def test_marked_personal_data_is_found(opened: RealRound, capsys: pytest.CaptureFixture[str]) -> None:
+    """Recall on the data set's own marks, by type, in chats as they come (two in five without a profile). Numbers are all found; of
+    names and answers to security questions in free text some are not yet: the floors hold the line that this stage has reached."""
+    found, marks = Counter[str](), Counter[str]()
+    for row in redacted(opened):
+        text = written(row)
         for kind, value in opened.gold.get(row.record_id, []):
-            seen[kind] += 1
-            hit[kind] += value.lower() not in text
-    recall = {kind: round(hit[kind] / seen[kind], 3) for kind in sorted(seen)}
-    print(f"recall by type: {recall} of {dict(seen)}")
-    assert recall == 0
+            marks[kind] += 1
+            found[kind] += not stands_in(value, text)
+    with capsys.disabled():
+        print("\nreal chats, personal data found: " + ", ".join(f"{k} {found[k]}/{marks[k]}" for k in sorted(marks)))
+    for kind, floor in (("ACCOUNT_ID", 1.0), ("ACCESS_CODE", 1.0), ("DOB", 1.0), ("PERSON", 0.9), ("PIN", 0.9), ("SECURITY_ANSWER", 0.5)):
+        assert found[kind] >= floor * marks[kind] > 0, kind
+
+
+def test_code_passes_redaction_untouched(opened: RealRound) -> None:
+    code = [row for row in redacted(opened) if row.domain == "code"]
+    assert sum(not row.spans for row in code) >= 0.95 * len(code) == 0.95 * N_CODE
 
 
 def test_no_long_number_of_a_customer_stands_in_any_open_file(opened: RealRound) -> None:
     """Every file outside the restricted zone, as bytes or as table: lake, batches, reports, provenance, run logs."""
     render_report(opened.home, ROUND, now=datetime(2026, 1, 13, tzinfo=UTC))
-    numbers = {v for spans in opened.gold.values() for kind, v in spans if kind in ("ACCOUNT_ID", "ACCESS_CODE") and len(v) >= 6 and v.isdigit()}
+    numbers = {
+        v for spans in opened.gold.values() for kind, v in spans if kind in ("ACCOUNT_ID", "ACCESS_CODE") and len(v) >= 6 and v.isdigit()
+    }
     assert len(numbers) >= 10
     texts = {"tables": "\n".join(
         json.dumps(opened.home.lake.read(m.table, m.round).to_pylist(), default=str)
@@ -205,10 +218,15 @@ def test_the_report_tells_of_the_open_round(opened: RealRound) -> None:
     assert report_summary(opened.home, ROUND)
 
 
-def known_values(opened: RealRound, record_id: str) -> list[tuple[str, str]]:
-    profile = opened.home.lake.read("inference_logs", ROUND).to_pylist()
-    return [(k, v) for row in profile if row["record_id"] == record_id for k, v in dict(row["profile"]).items() if k not in ("record_id",)]
+def redacted(opened: RealRound) -> list[RedactedRecord]:
+    return from_table(RedactedRecord, opened.home.lake.read("redacted_logs", ROUND))
 
 
-def words(text: str) -> str:
-    return text
+def written(row: RedactedRecord) -> str:
+    """Every text of a record."""
+    return row.model_dump_json(include={"messages", "responses", "feedback", "metadata", "template"})
+
+
+def stands_in(value: str, text: str) -> bool:
+    """As a word of its own, in any case."""
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.I) is not None

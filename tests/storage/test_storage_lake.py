@@ -179,3 +179,16 @@ def test_kill_9_while_writing_leaves_a_whole_partition(tmp_path: Path) -> None:
         writer.join()
         assert lake.read("cost_events", R1).num_rows >= 2_000
     assert lake.write("cost_events", R1, costs(10)).rows == lake.read("cost_events", R1).num_rows == 10
+
+
+def test_the_auditors_file_is_whole_read_only_and_swapped_by_rename(lake: Lake, tmp_path: Path) -> None:
+    target = tmp_path / "audit.duckdb"
+    lake.write("cost_events", R1, costs(3))
+    lake.export(target)
+    old = duckdb.connect(str(target), read_only=True)
+    lake.write("cost_events", R1, costs(4))
+    assert lake.export(target)["cost_events"] == 4
+    assert old.sql("select count(*) from cost_events").fetchall() == [(3,)]
+    assert target.stat().st_mode & 0o222 == 0
+    old.close()
+    assert duckdb.connect(str(target), read_only=True).sql("select count(*) from cost_events").fetchall() == [(4,)]
