@@ -44,9 +44,8 @@ class LabelSource(dg.Config):
 
 @stage("labeling", deps=[label_files])
 def annotations(context: dg.AssetExecutionContext, config: LabelSource, store: Store, labeling_batch: pa.Table) -> Table:
-    """Every valid answer to the round's tasks, exactly once; late answers to closed rounds are banked here. Frozen once the
-    round is settled. Bad lines go to
-    `label_quarantine` with a reason."""
+    """Every valid answer to the round's tasks, exactly once; late answers to closed rounds are banked here. Frozen once the round is
+    settled. Bad lines go to `label_quarantine` with a reason."""
     home, round = store.home, context.partition_key
     standing = home.lake.manifest("annotations", round)
     if standing is not None and round_state(home, round).settled:  # a later answer is banked in the open round

@@ -63,11 +63,11 @@ def run_job(
         return Outcome(True, done.run_id)
     for event in done.all_events:
         if event.is_step_failure:
-            return _failure(done.run_id, str(event.step_key), event.step_failure_data.error)
+            return _failure(done.run_id, str(event.step_key), event.step_failure_data.error, done.all_events)
     return Outcome(False, done.run_id, None, "the run failed before its first step; see its log in the UI", 1, foreseeable=False)
 
 
-def _failure(run_id: str, step: str, error: SerializableErrorInfo | None) -> Outcome:
+def _failure(run_id: str, step: str, error: SerializableErrorInfo | None, events: Sequence[dg.DagsterEvent]) -> Outcome:
     import flywheel.errors as known
 
     while error is not None and error.cause is not None:
@@ -79,8 +79,21 @@ def _failure(run_id: str, step: str, error: SerializableErrorInfo | None) -> Out
     if kind is not None:
         return Outcome(False, run_id, step, text, kind.exit_code)
     if error.cls_name == "DagsterAssetCheckFailedError":
-        return Outcome(False, run_id, step, "a gate did not pass: " + text.splitlines()[0], known.GateNotPassed.exit_code)
+        return Outcome(False, run_id, step, "the gate did not pass: " + _reasons(step, events), known.GateNotPassed.exit_code)
     return Outcome(False, run_id, step, text, 1, foreseeable=False)
+
+
+def _reasons(step: str, events: Sequence[dg.DagsterEvent]) -> str:
+    """What the failed checks of a step say; each gate stores its reasons in the check's metadata."""
+    said = []
+    for event in events:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION and event.step_key == step:
+            found = event.asset_check_evaluation_data
+            if not found.passed:
+                shown = {k: v.value for k, v in found.metadata.items()}
+                reasons = shown.get("reasons") or [f"{k} {v}" for k, v in shown.items()]
+                said += [str(r) for r in reasons]
+    return "; ".join(said) or "no reason recorded"
 
 
 class _Progress(logging.Handler):

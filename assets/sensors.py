@@ -26,10 +26,15 @@ def labels_arrived(context: dg.SensorEvaluationContext, store: Store) -> dg.Sens
     token = label_set_sha256(home.label_inbox, Journal(home.restricted / "journal.sqlite"))
     if token is None:
         return dg.SkipReason("no labels delivered yet. " + "; ".join(f"{s.round} {s.state}: {s.explanation}" for s in waiting))
-    # the run key names exactly this set of labels: the same set is imported once
-    requests = [dg.RunRequest(run_key=f"{s.round}:{token}", partition_key=s.round) for s in waiting]
-    events = [dg.AssetMaterialization(label_files.key, partition=s.round, metadata={"label_set": token}) for s in waiting]
-    return dg.SensorResult(run_requests=requests, asset_events=events)
+    # the run key names exactly this set of labels: the same set is imported once; the cursor keeps it from being reported again
+    told = set((context.cursor or "").split())
+    keys = {s.round: f"{s.round}:{token}" for s in waiting}
+    fresh = [s for s in waiting if keys[s.round] not in told]
+    if not fresh:
+        return dg.SkipReason("no new labels. " + "; ".join(f"{s.round} {s.state}: {s.explanation}" for s in waiting))
+    requests = [dg.RunRequest(run_key=keys[s.round], partition_key=s.round) for s in fresh]
+    events = [dg.AssetMaterialization(label_files.key, partition=s.round, metadata={"label_set": token}) for s in fresh]
+    return dg.SensorResult(run_requests=requests, asset_events=events, cursor=" ".join(sorted(keys.values())))
 
 
 @dg.sensor(job=close_round, minimum_interval_seconds=30, default_status=RUNNING)
@@ -42,8 +47,12 @@ def round_is_ready(context: dg.SensorEvaluationContext, store: Store) -> dg.Sens
     if not unsettled or unsettled[0].state != "ready":
         return dg.SkipReason(notes)
     oldest = unsettled[0].round
-    annotations = home.lake.demand("annotations", oldest)
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{oldest}:{annotations.sha256}", partition_key=oldest)])
+    key = f"{oldest}:{home.lake.demand('annotations', oldest).sha256}"
+    runs = context.instance.get_runs(dg.RunsFilter(job_name=close_round.name, tags={"dagster/run_key": key}), limit=1)
+    if runs and runs[0].status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+        way = f"mend the cause, then re-execute it, or `flywheel round close {oldest}`"
+        return dg.SkipReason(f"{notes}. Closing it failed already (run {runs[0].run_id}): {way}")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, partition_key=oldest)])
 
 
 def _report_on(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:

@@ -15,7 +15,7 @@ from flywheel.training import close, evaluate_round, train_dpo_round, train_rewa
 from resources.store import Store
 
 
-@stage("training", kinds={"parquet", "pytorch"}, deps=[REGISTRY_AS_OF_ROUND])
+@stage("training", kinds={"parquet", "pytorch"}, deps=[REGISTRY_AS_OF_ROUND, "preference_dataset"])
 def sft_model(context: dg.AssetExecutionContext, store: Store, demonstrations: pa.Table) -> Table:
     """The model as of the round, fine-tuned on expert demonstrations; handed through unchanged where there are too few."""
     home, pinned = store.home, demand_context(store.home, context.partition_key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 
 import dagster as dg
@@ -35,9 +35,8 @@ class Store(dg.ConfigurableResource):
         return Home(Settings.load(home=self.path))
 
     def now(self) -> datetime:
-        """The wall clock, or the fixed `clock` of the settings (tests and the demo)."""
-        fixed = self.home.settings.clock
-        return datetime.fromisoformat(fixed) if fixed else datetime.now(UTC)
+        """The run state's clock."""
+        return self.home.now()
 
     @property
     def ledger(self) -> ConsentLedger:

@@ -28,14 +28,17 @@ base = "shopforge-tiny"
 
 
 def demo(
+    context: typer.Context,
     weeks: int = typer.Option(2, "--weeks", min=1, max=20, help="Rounds to run."),
     logs: int = typer.Option(2_000, "--logs", min=200, help="Logged inferences a week."),
-    home: str = typer.Option("data/demo", "--home", help="Folder of the demo's run state."),
+    home: str = typer.Option("", "--home", help="Folder of the demo's run state (default: data/demo)."),
     as_json: bool = JSON,
 ) -> None:
     """Generate weeks of ShopForge logs and run every round: redaction, selection, labels by simulated raters, agreement gate, dataset,
     reward model, DPO, evaluation, promotion, report. What is done already is not done again; interrupted, it goes on where it was."""
     started = time.monotonic()
+    before = context.parent.params.get("home") if context.parent else ""  # `flywheel --home H demo` means the same
+    home = home or before or "data/demo"
     os.environ["FLYWHEEL_HOME"] = home
     state = prepare_home(Path(home), weeks)
     keys = demo_rounds(state, weeks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -36,7 +35,8 @@ def _purpose(given: str) -> Purpose:
 
 
 def _record(action: str, given: str, purpose: str, basis: str, policy: str, as_json: bool) -> None:
-    home, now = Home(Settings.load()), datetime.now(UTC)
+    home = Home(Settings.load())
+    now = home.now()
     event = make_consent_event(
         home.ids, _subject(home, given), _purpose(purpose), "granted" if action == "granted" else "withdrawn", legal_basis=basis,
         policy_version=policy, effective_at=now, recorded_at=now, source="command line",
@@ -76,7 +76,8 @@ def withdraw(subject: str = SUBJECT, purpose: str = PURPOSE, policy: str = typer
 @consent.command()
 def show(subject: str = SUBJECT, as_json: bool = JSON) -> None:
     """Every entry of the ledger about a subject, and what is allowed now."""
-    home, now = Home(Settings.load()), datetime.now(UTC)
+    home = Home(Settings.load())
+    now = home.now()
     ledger, subject_id = consent_ledger(home), _subject(home, subject)
     events = [e for e in ledger.events() if e.subject_id == subject_id]
     allowed = [p for p in get_args(Purpose) if subject_id in ledger.allowed(p, now)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import typer
 
 from flywheel.errors import NotFound
@@ -26,8 +24,7 @@ def report(
     key = parse_round(round, start=home.settings.start) if round else opened[-1]
     if key not in opened:
         raise NotFound(f"round {key} was never opened; opened are {', '.join(opened)}")
-    now = datetime.fromisoformat(home.settings.clock) if home.settings.clock else datetime.now(UTC)
-    path = render_report(home, key, now=now)
+    path = render_report(home, key, now=home.now())
     steps = funnel(home, key)
     if as_json:
         result = {"page": str(path), "state": round_state(home, key).state, "summary": report_summary(home, key),

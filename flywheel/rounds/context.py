@@ -14,7 +14,7 @@ from flywheel.errors import RoundRefused
 from flywheel.records import RoundContext
 from flywheel.rounds.week import first_round, parse_round, previous_round, round_end
 from flywheel.storage.arrow import to_table
-from flywheel.storage.files import read_json, write_json
+from flywheel.storage.files import read_json, write_json_once
 from flywheel.storage.home import Home
 from flywheel.storage.ids import sha256_text
 
@@ -26,11 +26,19 @@ def find_context(home: Home, round: str) -> RoundContext | None:
 
 
 def demand_context(home: Home, round: str) -> RoundContext:
-    """The round's pin. Raises `RoundRefused` where the round was never opened."""
+    """The round's pin. Raises `RoundRefused` where the round was never opened, or was given up."""
+    refuse_abandoned(home, round)
     found = find_context(home, round)
     if found is None:
         raise RoundRefused(f"round {round} was never opened: materialize `round_context` (`flywheel round run {round}`) first")
     return found
+
+
+def refuse_abandoned(home: Home, round: str) -> None:
+    """Raises `RoundRefused` for a round that was given up: what later rounds built on (nothing) must not change."""
+    abandoned = read_json(home.provenance / "rounds" / round / "abandoned.json")
+    if abandoned:
+        raise RoundRefused(f"round {round} was abandoned ({abandoned['reason']}) and stays so: later rounds go on without its labels.")
 
 
 def open_context(
@@ -40,9 +48,10 @@ def open_context(
 
     `backfill_from` is the first round of the backfill that this run belongs to, if any: inside a backfill the round before must be
     settled, for otherwise all rounds would pin the model of the first. Raises `RoundRefused` when that fails, when settings changed
-    under an open round, and on a new pin for a published batch.
+    under an open round, on a new pin for a published batch, and for an abandoned round.
     """
     parse_round(round, start=home.settings.start)
+    refuse_abandoned(home, round)
     standing = find_context(home, round)
     if standing is not None and repin_reason is None:
         _refuse_changed_settings(home, standing)
@@ -54,8 +63,8 @@ def open_context(
     fresh = _pin(home, round, now=now, code_version=code_version)
     revision = 1 if standing is None else standing.revision + 1
     fresh = fresh.model_copy(update={"revision": revision, "repin_reason": repin_reason})
-    write_json(home.provenance / "rounds" / round / f"context.{revision:04d}.json", fresh.model_dump(mode="json"))
-    return fresh
+    path = home.provenance / "rounds" / round / f"context.{revision:04d}.json"
+    return RoundContext.model_validate(write_json_once(path, fresh.model_dump(mode="json")))
 
 
 def _refuse_changed_settings(home: Home, standing: RoundContext) -> None:
@@ -118,7 +127,7 @@ def pin_pool(home: Home, round: str, record_ids: list[str]) -> set[str]:
     standing = read_json(path)
     if standing is None:
         standing = {"sha256": sha256_text("\n".join(sorted(record_ids))), "record_ids": sorted(record_ids)}
-        write_json(path, standing)
+        standing = write_json_once(path, standing)
     return set(standing["record_ids"])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from flywheel.records import LabelingTask, Rater
+from flywheel.rounds.context import refuse_abandoned
 from flywheel.rounds.state import closed_rounds
 from flywheel.storage.arrow import from_table
 from flywheel.storage.home import Home
@@ -16,9 +17,11 @@ from flywheel.storage.home import Home
 
 def import_labels(home: Home, round: str, *, redact: Callable[..., str], now: datetime) -> tuple[pa.Table, dict[str, Any]]:
     """Take in what lies in the inbox, then fold the journal into the round's annotations. Returns them and the import's counts; bad
-    lines are written to `label_quarantine`. Free text of raters passes `redact` before it enters the table."""
+    lines are written to `label_quarantine`. Free text of raters passes `redact` before it enters the table. Raises `RoundRefused` for
+    an abandoned round."""
     from flywheel.labeling import Journal, fold_annotations, import_label_files, load_gold
 
+    refuse_abandoned(home, round)
     batches = {r: home.lake.read("labeling_batch", r) for r in home.lake.rounds("labeling_batch")}
     tasks = {t.task_id: t for table in batches.values() for t in from_table(LabelingTask, table)}
     journal = Journal(home.restricted / "journal.sqlite")
@@ -58,10 +61,11 @@ def load_raters(home: Home) -> dict[str, Rater]:
 
 def published_pairs(home: Home, round: str) -> tuple[pa.Table, pa.Table, set[str]]:
     """What aggregation joins: the Pair rows and batches of every round that the round's annotations refer to, and the pair ids that
-    earlier rounds have accepted already (a late label does not make a pair count twice)."""
+    earlier rounds have accepted already (a late label does not make a pair count twice). Raises `RoundRefused` for an abandoned round."""
     from flywheel.records import Pair
     from flywheel.storage.arrow import empty_table
 
+    refuse_abandoned(home, round)
     annotations = home.lake.read("annotations", round, ["task_round"])
     rounds = sorted({*annotations["task_round"].to_pylist(), round})
     pairs = [home.lake.read("response_pairs", r) for r in rounds if home.lake.manifest("response_pairs", r)]

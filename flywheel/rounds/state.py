@@ -93,8 +93,9 @@ def closed_rounds(home: Home) -> set[str]:
 
 
 def abandon(home: Home, round: str, reason: str, now: datetime) -> RoundState:
-    """Give a round up: it adds an empty preference set, so that one dead round does not bar the line. Raises `BadInput` without a
-    reason, `RoundRefused` when the round is closed."""
+    """Give a round up: it adds an empty preference set, so that one dead round does not bar the line. (Where its preferences are in a
+    dataset version already, they stay: they passed the gate, and a version is never rewritten.) Raises `BadInput` without a reason,
+    `RoundRefused` when the round is closed."""
     from flywheel.records import Preference
     from flywheel.storage.arrow import empty_table
 
@@ -103,7 +104,10 @@ def abandon(home: Home, round: str, reason: str, now: datetime) -> RoundState:
     standing = round_state(home, round)
     if standing.state == CLOSED:
         raise RoundRefused(f"round {round} is closed ({standing.explanation}): what was trained on it cannot be undone by abandoning it")
-    home.lake.write("preferences", round, empty_table(Preference), facts={"abandoned": reason})
+    if standing.state == ABANDONED:
+        return standing
+    if home.lake.manifest("preference_dataset", round) is None:
+        home.lake.write("preferences", round, empty_table(Preference), facts={"abandoned": reason})
     write_json(_abandoned(home, round), {"round": round, "reason": reason, "recorded_at": now.isoformat(), "state_before": standing.state})
     return round_state(home, round)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -73,9 +74,10 @@ def run_query(
     if restricted:
         from flywheel.governance import provenance_log
 
-        payload = {"query": query, "reason": restricted, "user": getpass.getuser()}
+        payload = {"query": query, "reason": restricted, "user": _user()}
         provenance_log(home).append("restricted_read", payload, datetime.now(UTC))
     try:
+        _refuse_writes(connection, query)
         result = connection.execute(query)
         columns = [d[0] for d in result.description or []]
         return columns, result.fetchall()
@@ -86,6 +88,25 @@ def run_query(
                 f"{', '.join(sorted(named))}: restricted; say why with --restricted REASON (the query is audited)"
             ) from None
         raise BadInput(f"DuckDB: {str(error).splitlines()[0]}") from None
+
+
+def _refuse_writes(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """The lake's folders may be read, so DuckDB would also write there (`copy ... to`, `attach`): only queries pass."""
+    from duckdb import StatementType
+
+    for statement in connection.extract_statements(query):
+        explained = statement.type == StatementType.EXPLAIN and "analyze" not in statement.query.lower()
+        if statement.type != StatementType.SELECT and not explained:
+            raise BadInput(
+                f"{statement.type.name.lower()}: only queries (select, describe, show, explain) can be run here; nothing is written"
+            )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id may have no name
+        return f"uid {os.getuid()}"
 
 
 def _shell(home: Home, connection: duckdb.DuckDBPyConnection, restricted: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +21,10 @@ class Home:
     @property
     def root(self) -> Path:
         return self.settings.home
+
+    def now(self) -> datetime:
+        """The settings' fixed clock (tests and the demo), else the wall clock."""
+        return datetime.fromisoformat(self.settings.clock) if self.settings.clock else datetime.now(UTC)
 
     @property
     def restricted(self) -> Path:

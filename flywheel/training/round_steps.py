@@ -109,16 +109,21 @@ def evaluation_set(home: Home, pinned: RoundContext) -> tuple[list[EvaluationPro
         return [EvaluationPrompt(d, prompt_cluster(m) or "", m) for d in sorted(held) for m in held[d]], judge_from_oracle()
     from flywheel.dataset import DatasetStore, control_rows, evaluation_rows
 
-    store = DatasetStore(home.datasets)
-    head = store.head()
-    if head is None:
+    version = dataset_of_round(home, pinned)
+    if version is None:
         return None
-    rows = store.rows(head.version)
+    rows = DatasetStore(home.datasets).rows(version)
     control, held_out = control_rows(rows), evaluation_rows(rows)
     if control.num_rows < MINIMUM_JUDGE_ROWS or held_out.num_rows < MINIMUM_JUDGE_ROWS:
         return None
     judge = judge_from_reward_model(train_reward_model(control, seed=home.settings.seed_for("judge", pinned.round)))
     return [EvaluationPrompt(r["domain"], r["prompt_cluster"], r["prompt"]) for r in held_out.to_pylist()], judge
+
+
+def dataset_of_round(home: Home, pinned: RoundContext) -> str | None:
+    """The dataset version that the round published, else the one that it was pinned to: a rerun after later rounds judges on the same."""
+    published = home.lake.manifest("preference_dataset", pinned.round)
+    return str(published.facts["version"]) if published else pinned.dataset_version
 
 
 def judged_by_oracle(home: Home) -> bool:
@@ -142,11 +147,10 @@ def held_out_clusters(home: Home, pinned: RoundContext) -> set[str]:
         found = evaluation_set(home, pinned)
         return {p.cluster for p in found[0]} if found else set()
 
-    store = DatasetStore(home.datasets)
-    head = store.head()
-    if head is None:
+    version = dataset_of_round(home, pinned)
+    if version is None:
         return set()
-    rows = store.rows(head.version).select(["arm", "prompt_cluster"]).to_pylist()
+    rows = DatasetStore(home.datasets).rows(version).select(["arm", "prompt_cluster"]).to_pylist()
     return {r["prompt_cluster"] for r in rows if r["arm"] == "random_evaluation"}
 
 
