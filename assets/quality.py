@@ -6,12 +6,14 @@ What belongs here: assets of the group `quality`. What does not: statistics and 
 import dagster as dg
 import pyarrow as pa
 
+from assets.pictures import picture
 from assets.stage import Table, result, stage
 from flywheel.governance import allowed_rows, redact_text
 from flywheel.labeling import load_gold
 from flywheel.quality import aggregate_preferences, agreement_table, agreement_verdict
 from flywheel.quality import demonstrations as demonstrations_of
 from flywheel.quality import rater_quality as judge_raters
+from flywheel.reporting import agreement_picture
 from flywheel.rounds import conversations, expert_raters, published_pairs
 from resources.store import Store
 
@@ -35,7 +37,13 @@ def agreement(
         annotations, table, rater_quality, round=round, annotations_sha256=home.lake.demand("annotations", round).sha256,
         batch=labeling_batch, settings=quality, now=store.now(),
     ))  # fmt: skip
-    return result(table, {"verdict": verdict.model_dump(mode="json", exclude={"decided_at"})}, state=verdict.state, reasons=verdict.reasons)
+    return result(
+        table,
+        {"verdict": verdict.model_dump(mode="json", exclude={"decided_at"})},
+        state=verdict.state,
+        reasons=verdict.reasons,
+        picture=picture(agreement_picture(table, floor=quality.alpha_floor), "Krippendorff's alpha by segment"),
+    )
 
 
 @stage("quality", deps=[agreement])

@@ -17,6 +17,7 @@ import dagster as dg
 from dagster._utils.error import SerializableErrorInfo
 
 from assets.definitions import build_defs
+from assets.lost_runs import TAG, process_name
 from flywheel.storage import write_atomically
 
 INSTANCE_FILE = Path(__file__).resolve().parents[1] / "dagster.yaml"
@@ -56,8 +57,9 @@ def run_job(
     config: dict[str, Any] = {"loggers": {"flywheel": {}}}
     if job == "demo_round":  # a run's own configuration replaces its job's
         config |= {"ops": {"annotations": {"config": {"simulated": True}}}}
+    marks = {**(tags or {}), TAG: process_name((home / "dagster").resolve())}
     done = defs.resolve_job_def(job).execute_in_process(
-        partition_key=round, instance=instance, tags=dict(tags or {}), raise_on_error=False, asset_selection=chosen, run_config=config
+        partition_key=round, instance=instance, tags=marks, raise_on_error=False, asset_selection=chosen, run_config=config
     )
     if done.success:
         return Outcome(True, done.run_id)
@@ -92,7 +94,8 @@ def _reasons(step: str, events: Sequence[dg.DagsterEvent]) -> str:
             if not found.passed:
                 shown = {k: v.value for k, v in found.metadata.items()}
                 reasons = shown.get("reasons") or [f"{k} {v}" for k, v in shown.items()]
-                said += [str(r) for r in reasons]
+                lines = reasons.splitlines() if isinstance(reasons, str) else map(str, reasons)
+                said += [line.removeprefix("- ").strip() for line in lines if line.strip()]
     return "; ".join(said) or "no reason recorded"
 
 

@@ -11,9 +11,11 @@ import pyarrow as pa
 from assets.external import REGISTRY_AS_OF_ROUND
 from assets.ingestion import round_context
 from assets.partitions import POOL
+from assets.pictures import picture
 from assets.stage import Table, result, stage
-from flywheel.governance import redact_texts
+from flywheel.governance import allowed_rows, redact_texts
 from flywheel.labeling import check_code_answers
+from flywheel.reporting import selection_picture
 from flywheel.rounds import calibration_as_of, demand_context, labelled_vectors, policy_sampler, pool_table, scenario_cluster, scorer_as_of
 from flywheel.selection import build_pairs, embed_pairs, judge_pairs, load_embedder, select_batch, uncertainty_signals
 from resources.store import Store
@@ -25,7 +27,7 @@ POOLED_LOGS = dg.AssetDep("redacted_logs", partition_mapping=POOL)
 def response_pairs(context: dg.AssetExecutionContext, store: Store) -> Table:
     """A prompt and two answers: the second from the log, else sampled from the model as of the round (its text is redacted too)."""
     home, round = store.home, context.partition_key
-    pool, counts = pool_table(home, round)
+    pool, counts = pool_table(home, round, allowed=lambda t: allowed_rows(t, store.ledger, "labeling", store.now()))
     sample, model_id = policy_sampler(home, demand_context(home, round), log=context.log.info)
     with store.vault() as vault:
         table, stats = build_pairs(
@@ -65,7 +67,8 @@ def selection(
         response_pairs, embeddings, uncertainty, round=round, labelled=labelled_vectors(home, demand_context(home, round)),
         settings=home.settings.selection, seed=home.settings.seed_for("selection", round),
     )  # fmt: skip
-    return result(table, facts, picks=table.num_rows, details=facts)
+    shown = picture(selection_picture(table, uncertainty), "picks by arm, and uncertainty")
+    return result(table, facts, picks=table.num_rows, picture=shown, details=facts)
 
 
 @stage("selection")

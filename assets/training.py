@@ -8,8 +8,10 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.external import REGISTRY_AS_OF_ROUND, model_registry
+from assets.pictures import picture
 from assets.stage import Table, result, stage
 from flywheel.governance import allowed_rows
+from flywheel.reporting import evaluation_picture
 from flywheel.rounds import demand_context, policy_model_id
 from flywheel.training import close, evaluate_round, train_dpo_round, train_reward_round, train_sft_round
 from resources.store import Store
@@ -55,7 +57,8 @@ def evaluation(context: dg.AssetExecutionContext, store: Store, dpo_model: pa.Ta
     incumbent = policy_model_id(home, pinned, context.log.info)
     table = evaluate_round(home, dpo_model, reward_model, incumbent_id=incumbent, pinned=pinned, log=context.log.info)
     wins = {f"win_rate_{r['domain']}_{r['decoding']}": r["value"] for r in table.to_pylist() if r["metric"] == "win_rate"}
-    return result(table, **wins)
+    shown = picture(evaluation_picture(table, floor=home.settings.evaluation.non_inferiority), "win rates of the candidate")
+    return result(table, picture=shown, **wins)
 
 
 @stage("training", deps=["evaluation"])

@@ -42,9 +42,8 @@ class GovernanceSettings(Section):
         {"ORDER_ID": r"\bSF-\d{6,8}\b", "ACCOUNT_ID": r"\bAC-\d{6,8}\b", "TICKET_ID": r"\bTK-\d{5,8}\b"},
         description="Business identifiers: type name to regular expression.",
     )
-    presidio_language: str = "en"
+    presidio_language: str = Field("en", description="Language that Presidio analyses in; its recognisers must know it.")
     minimum_score: float = Field(0.35, ge=0, le=1, description="Presidio findings below this score are dropped.")
-    withdrawn_consent_removes_labels: bool = True
 
 
 class SelectionSettings(Section):
@@ -56,8 +55,10 @@ class SelectionSettings(Section):
     pool_rounds: int = Field(5, ge=1, description="The pool of a round: this many weeks up to and including its own.")
     prefilter: int = Field(1_200, ge=1, description="At most this many records of the pool get a sampled second response.")
     budget: int = Field(600, ge=1, description="Natural pairs to pick a round.")
-    strategy: str = Field("hybrid", description="hybrid | entropy | kcenter | random")
-    w_uncertainty: float = Field(0.6, ge=0, le=1)
+    strategy: str = Field("hybrid", description="hybrid, entropy, kcenter or random.")
+    w_uncertainty: float = Field(
+        0.6, ge=0, le=1, description="Weight of uncertainty in the hybrid strategy; the rest goes to distance from what is picked already."
+    )
     random_share: float = Field(0.10, ge=0, lt=1, description="Random arm, half for evaluation and half for control.")
     domain_floor: float = Field(
         0.25, ge=0, le=0.5, description="Each domain gets at least this share of the budget, as far as it has pairs."
@@ -70,7 +71,7 @@ class SelectionSettings(Section):
 class JudgeSettings(Section):
     """The first judge. It keeps a pair only where its measured error is bounded."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false: every pick goes to people.")
     maximum_error: float = Field(0.05, gt=0, lt=0.5, description="Upper 95 % bound of the judge's error on what it keeps.")
     maximum_share: float = Field(0.5, ge=0, le=1, description="At most this share of the picks is kept from people.")
 
@@ -78,11 +79,11 @@ class JudgeSettings(Section):
 class LabelingSettings(Section):
     """Batches and their guideline. Folders may be absolute or relative to the working directory; unset means the shipped ones."""
 
-    guidelines: Path | None = None
-    gold: Path | None = None
-    gold_share: float = Field(0.10, ge=0, le=0.5)
-    attention_share: float = Field(0.02, ge=0, le=0.2)
-    repeat_share: float = Field(0.02, ge=0, le=0.2)
+    guidelines: Path | None = Field(None, description="Folder of guidelines (*.md); unset: <home>/guidelines, else the shipped one.")
+    gold: Path | None = Field(None, description="Folder of gold items (*.jsonl); unset: <home>/gold, else data/gold.")
+    gold_share: float = Field(0.10, ge=0, le=0.5, description="Gold tasks as a share of the batch.")
+    attention_share: float = Field(0.02, ge=0, le=0.2, description="Attention checks as a share of the batch.")
+    repeat_share: float = Field(0.02, ge=0, le=0.2, description="Tasks shown again with sides swapped, as a share of the batch.")
     redundancy: int = Field(3, ge=1, le=15, description="Raters a natural task.")
     gold_redundancy: int = Field(3, ge=1, le=50, description="Raters a gold or attention task; agreement is measured on these.")
     policy_reference_pattern: str = Field(
@@ -103,12 +104,16 @@ class LabelingSettings(Section):
 class QualitySettings(Section):
     """The agreement gate and rater control."""
 
-    alpha_floor: float = Field(0.65, gt=-1, lt=1)
-    confidence: float = Field(0.95, gt=0.5, lt=1)
+    alpha_floor: float = Field(
+        0.65, gt=-1, lt=1, description="Krippendorff's alpha on gold items that the gate demands of the one-sided lower bound."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the gate's one-sided bounds.")
     minimum_gold_items: int = Field(30, ge=1, description="Fewer gold items with two or more raters than this: inconclusive.")
-    minimum_segment_items: int = Field(10, ge=1)
-    bootstrap_replicates: int = Field(1_000, ge=100)
-    aggregator: Literal["majority", "dawid_skene", "auto"] = "auto"
+    minimum_segment_items: int = Field(10, ge=1, description="A segment (domain) with fewer gold items is reported but does not decide.")
+    bootstrap_replicates: int = Field(1_000, ge=100, description="Resamples behind each interval of agreement.")
+    aggregator: Literal["majority", "dawid_skene", "auto"] = Field(
+        "auto", description="How labels of one pair become a preference; auto takes the one with the lower log-loss on gold."
+    )
     posterior_floor: float = Field(0.8, ge=0.5, le=1, description="A natural item below this goes to the expert tier.")
     minimum_labels: int = Field(
         2, ge=1, description="A natural item with fewer labels that count (or fewer than its redundancy) goes to the expert tier."
@@ -125,21 +130,21 @@ class QualitySettings(Section):
 class TrainingSettings(Section):
     """Models. `base` is `shopforge-tiny` (trained here from scratch; `shopforge-tiny-fast` for tests) or any Hugging Face name or path."""
 
-    base: str = "shopforge-tiny"
-    beta: float = Field(0.1, gt=0)
+    base: str = Field("shopforge-tiny", description="First model of the loop: shopforge-tiny, or any Hugging Face name or folder.")
+    beta: float = Field(0.1, gt=0, description="DPO: how far the policy may leave its reference (smaller: further).")
     learning_rate: float = Field(3e-4, gt=0, description="Peak; for a model of billions of parameters rather 5e-7 to 5e-6.")
-    epochs: int = Field(1, ge=1)
-    batch_size: int = Field(32, ge=1)
-    loss_type: list[str] = ["sigmoid", "sft"]
-    loss_weights: list[float] = [1.0, 0.2]
-    max_length: int = Field(256, ge=16)
-    max_new_tokens: int = Field(60, ge=1)
-    sampling_temperature: float = Field(1.0, ge=0)
-    minimum_pairs: int = Field(50, ge=1)
-    minimum_demonstrations: int = Field(20, ge=1)
-    threads: int = Field(1, ge=1)
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
-    timeout_s: int = Field(3_600, ge=1)
+    epochs: int = Field(1, ge=1, description="Passes over the dataset version.")
+    batch_size: int = Field(32, ge=1, description="Pairs a step.")
+    loss_type: list[str] = Field(["sigmoid", "sft"], description="TRL's DPO losses, added up with loss_weights.")
+    loss_weights: list[float] = Field([1.0, 0.2], description="One weight a loss.")
+    max_length: int = Field(256, ge=16, description="Tokens of prompt and response together; longer pairs are left out and counted.")
+    max_new_tokens: int = Field(60, ge=1, description="Tokens of a sampled response.")
+    sampling_temperature: float = Field(1.0, ge=0, description="Of second responses.")
+    minimum_pairs: int = Field(50, ge=1, description="With fewer pairs no model is trained, and the model is kept.")
+    minimum_demonstrations: int = Field(20, ge=1, description="With fewer expert answers fine-tuning is skipped.")
+    threads: int = Field(1, ge=1, description="CPU threads; hashes of trained models are the same only for the same number.")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="cuda demands a GPU; auto takes one where there is one.")
+    timeout_s: int = Field(3_600, ge=1, description="A training that takes longer is ended and the step fails.")
 
 
 class EvaluationSettings(Section):
@@ -148,25 +153,27 @@ class EvaluationSettings(Section):
     judge: Literal["auto", "shopforge_oracle", "reward_model"] = Field(
         "auto", description="auto: the oracle in the demo world, a control-arm reward model elsewhere."
     )
-    prompts_per_domain: int = Field(1_000, ge=20)
-    production_temperature: float = Field(0.7, ge=0)
-    bootstrap_replicates: int = Field(2_000, ge=100)
+    prompts_per_domain: int = Field(1_000, ge=20, description="Held-out prompts that both models answer.")
+    production_temperature: float = Field(0.7, ge=0, description="Decoding in production; greedy decoding is compared beside it.")
+    bootstrap_replicates: int = Field(2_000, ge=100, description="Resamples of prompt clusters behind each interval.")
     win_rate_floor: float = Field(
         0.52,
         description="Lower bound of the overall win rate at the production decoding must exceed this. Above one half on purpose: training on "
         "shuffled labels sharpens a model and alone reached a lower bound of .509 (bench/training_round.py --shuffle).",
     )
     non_inferiority: float = Field(0.45, description="Lower bound in every domain and decoding must exceed this.")
-    maximum_length_ratio: float = Field(1.25, gt=1)
+    maximum_length_ratio: float = Field(
+        1.25, gt=1, description="The candidate's answers may be at most this many times as long (or as short)."
+    )
 
 
 class EconomicsSettings(Section):
     """Prices, in US dollars."""
 
     annotation_usd: float = Field(0.30, ge=0, description="One rater's decision, fully loaded.")
-    expert_annotation_usd: float = Field(1.20, ge=0)
-    compute_hour_usd: float = Field(0.10, ge=0)
-    embedded_text_usd: float = Field(0.000002, ge=0)
+    expert_annotation_usd: float = Field(1.20, ge=0, description="One expert's decision, fully loaded.")
+    compute_hour_usd: float = Field(0.10, ge=0, description="One hour of one machine.")
+    embedded_text_usd: float = Field(0.000002, ge=0, description="One text embedded.")
     generated_response_usd: float = Field(0.00005, ge=0, description="One sampled second response.")
     reference_pair_usd: float = Field(0.85, ge=0, description="What an accepted pair costs elsewhere; the report compares with it.")
 
@@ -181,7 +188,7 @@ class Settings(BaseSettings):
     lake: str | None = Field(None, description="fsspec URL of the lake (s3://bucket/lake); unset: below home.")
     landing: str | None = Field(None, description="Folder of the logs; unset: <home>/restricted/landing.")
     start: date = Field(date(2026, 1, 5), description="Monday of the first round.")
-    seed: int = 0
+    seed: int = Field(0, description="Every draw of a round follows from it and the round's name.")
     clock: str | None = Field(None, description="Fixed time (ISO 8601) instead of the wall clock: tests and the demo.")
     ingestion: IngestionSettings = IngestionSettings()
     governance: GovernanceSettings = GovernanceSettings()

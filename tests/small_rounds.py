@@ -8,8 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -19,6 +22,7 @@ from flywheel.settings import Settings
 from flywheel.shopforge import deliver_simulated_labels
 from flywheel.storage import Home, write_atomically
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 R1, R2, R3 = "2026-01-05", "2026-01-12", "2026-01-19"
 CLOCK = "2026-06-22T00:00:00+00:00"
 LOGS = 240
@@ -32,6 +36,7 @@ prefilter = 140
 alpha_floor = 0.2
 minimum_gold_items = 5
 minimum_segment_items = 4
+rater_false_pause = 0.05
 bootstrap_replicates = 200
 
 [labeling]
@@ -45,6 +50,10 @@ minimum_pairs = 15
 prompts_per_domain = 40
 bootstrap_replicates = 200
 """
+
+
+# No training: enough for everything up to the dataset, and a round then closes with the model kept.
+UNTRAINED = SETTINGS.replace("minimum_pairs = 15", "minimum_pairs = 100000")
 
 
 def new_home(folder: Path, settings: str = SETTINGS) -> Home:
@@ -89,6 +98,29 @@ def label(home: Home, round: str) -> None:
     )
 
 
+def label_with(home: Home, round: str, change: Callable[[int, dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Like `label`, each line passed through `change(number, line)`; None leaves it out."""
+    label(home, round)
+    path = next(home.label_inbox.glob(f"*{round}*"))
+    lines = [change(n, json.loads(line)) for n, line in enumerate(path.read_text().splitlines())]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines if line))
+
+
+def withdraw(home: Home, subject_id: str, *purposes: str) -> None:
+    """A withdrawal in the consent ledger, effective now."""
+    from flywheel.governance import consent_ledger, make_consent_event
+
+    consent_ledger(home).append(
+        [
+            make_consent_event(
+                home.ids, subject_id, purpose, "withdrawn", legal_basis="withdrawal", policy_version="-", effective_at=home.now(),
+                recorded_at=home.now(), source="test",
+            )
+            for purpose in purposes
+        ]
+    )  # fmt: skip
+
+
 def close_round(home: Home, round: str) -> None:
     """Labels imported, the round closed and reported."""
     label(home, round)
@@ -122,3 +154,10 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
     """Variables for a subprocess that works on `home`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLYWHEEL_", "DAGSTER_"))}
     return {**kept, "FLYWHEEL_HOME": str(home), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200", **extra}
+
+
+def flywheel(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """The real command in a subprocess, run from the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "flywheel.cli", *arguments], capture_output=True, text=True, cwd=CHECKOUT, env=environment(home, **extra), timeout=900
+    )

@@ -36,9 +36,14 @@ def shown(verdict: Verdict) -> dg.AssetCheckResult:
     """The verdict in the UI: pending and inconclusive only warn, for waiting is no failure."""
     waiting = verdict.state in ("pending", "inconclusive")
     severity = dg.AssetCheckSeverity.WARN if waiting else dg.AssetCheckSeverity.ERROR
-    return dg.AssetCheckResult(
-        passed=verdict.state == "pass", severity=severity, metadata=verdict.model_dump(mode="json", exclude_none=True)
-    )
+    return dg.AssetCheckResult(passed=verdict.state == "pass", severity=severity, metadata=described(verdict))
+
+
+def described(verdict: Verdict) -> dict[str, Any]:
+    """A verdict for the UI: what was decided and why comes first, hashes last."""
+    reasons = "\n".join(f"- {r}" for r in verdict.reasons)
+    facts = verdict.model_dump(mode="json", exclude_none=True, exclude={"schema_version", "reasons", "state"})
+    return {"state": verdict.state, **({"reasons": dg.MetadataValue.md(reasons)} if reasons else {}), **facts}
 
 
 @gate("consented_logs", "Every row's subject allows labeling at this moment.")
@@ -85,9 +90,7 @@ def promotion_gate(context: dg.AssetCheckExecutionContext, store: Store) -> dg.A
         promotion_verdict(table, sha256=manifest.sha256, round=round, settings=store.home.settings.evaluation, now=store.now())
     )
     # "Not better" is an outcome, not a fault: the round closes with the model kept.
-    return dg.AssetCheckResult(
-        passed=verdict.state == "pass", severity=dg.AssetCheckSeverity.WARN, metadata=verdict.model_dump(mode="json", exclude_none=True)
-    )
+    return dg.AssetCheckResult(passed=verdict.state == "pass", severity=dg.AssetCheckSeverity.WARN, metadata=described(verdict))
 
 
 GATES = [consent_gate, residual_leak_gate, model_is_current, agreement_gate, promotion_gate]

@@ -112,7 +112,7 @@ def _finish(home: Home, keys: list[str], seconds: float, as_json: bool) -> None:
 
     last = keys[-1]
     page = report_path(home, last)
-    hashes = {m.table: m.sha256 for m in home.lake.manifests() if m.round == last}
+    hashes = {f"{m.table}[{m.round}]": m.sha256 for m in home.lake.manifests() if m.round in keys}
     if as_json:
         states = {k: round_state(home, k).state for k in keys}
         print_frame(frame("demo", input={"weeks": len(keys), "home": str(home.root)}, counts={"rounds": len(keys)},

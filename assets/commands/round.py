@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 import typer
 
@@ -25,16 +24,13 @@ def opened_home() -> Home:
     return Home(Settings.load())
 
 
-def clock(home: Home) -> datetime:
-    """Now, or the settings' fixed clock."""
-    return datetime.fromisoformat(home.settings.clock) if home.settings.clock else datetime.now(UTC)
-
-
 def execute(home: Home, job: str, round: str, *, tags: dict[str, str] | None = None, progress: bool = True) -> None:
     """Run a job and its report. Raises the failure as an error with its exit code."""
+    from assets.lost_runs import end_lost_runs
     from assets.run import open_instance, run_job
 
     with open_instance(home.root) as instance:
+        end_lost_runs(instance, (home.root / "dagster").resolve(), launched=False)
         if progress:
             say(f"{job} {round}")
         outcome = run_job(home.root, job, round, instance=instance, tags=tags, progress=progress)
@@ -56,7 +52,11 @@ def _show(home: Home, states: list[RoundState], command: str, as_json: bool, inp
     if as_json:
         print_frame(frame(command, input=input, counts={"rounds": len(states)}, result=[asdict(s) for s in states]))
         return
-    print_table("Rounds", ["round", "state", "because", "next"], [(s.round, s.state, s.explanation, s.next_step) for s in states],
+    rows = [(s.round, s.state, s.explanation, s.next_step) for s in states]
+    idle = next((i for i in range(len(states), 0, -1) if states[i - 1].state != "collecting"), 0) + 1
+    if len(rows) > idle + 1:  # weeks after the next one, never opened: one line
+        rows[idle:] = [(f"{states[idle].round} ... {states[-1].round}", "collecting", f"{len(rows) - idle} more weeks, not opened", "In order, after the one above.")]  # fmt: skip
+    print_table("Rounds", ["round", "state", "because", "next"], rows,
                 empty=f"No round has ended yet (the first one is {home.settings.start}).")  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def status(
 ) -> None:
     """Where each round stands, why, and what takes it further."""
     home = opened_home()
-    keys = [parse_round(round, start=home.settings.start)] if round else known_rounds(home, clock(home))
+    keys = [parse_round(round, start=home.settings.start)] if round else known_rounds(home, home.now())
     states = [round_state(home, k) for k in keys]
     if not round:  # weeks before the first one that was opened say nothing
         first = next((i for i, s in enumerate(states) if s.state != "collecting"), max(len(states) - 1, 0))
@@ -117,8 +117,8 @@ def abandon_(
     key = parse_round(round, start=home.settings.start)
     from flywheel.governance import provenance_log
 
-    state = abandon(home, key, reason, clock(home))
-    provenance_log(home).append_once(f"abandoned:{key}", "round_abandoned", {"round": key, "reason": reason}, clock(home))
+    state = abandon(home, key, reason, home.now())
+    provenance_log(home).append_once(f"abandoned:{key}", "round_abandoned", {"round": key, "reason": reason}, home.now())
     _show(home, [state], "round.abandon", as_json, {"round": key, "reason": reason})
 
 
@@ -162,5 +162,5 @@ def settle(home: Home, key: str, *, backfill_from: str, simulated: bool, progres
 def _refuse_future(home: Home, key: str) -> None:
     from flywheel.rounds import round_end
 
-    if round_end(key) > clock(home):
+    if round_end(key) > home.now():
         raise RoundRefused(f"round {key} has not ended: its week runs to {round_end(key):%Y-%m-%d %H:%M} UTC")

@@ -28,18 +28,22 @@ def up(
         "127.0.0.1", "--host", help="Address to listen on. The UI has no login: leave it on loopback, or put a proxy before it."
     ),
 ) -> None:
-    """Start the Dagster UI and daemon on the run state and print the address. Ctrl-C stops both.
+    """Start the Dagster UI and daemon on the run state and print the address. Ctrl-C stops both. One at a time on a run state.
 
     The schedule opens last week's round on Monday 06:00 UTC; the sensors import labels and close rounds as they become ready.
     """
+    from assets.lost_runs import end_lost_runs, note_processes, only_daemon
     from assets.run import open_instance
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     home = Settings.load().home
-    with open_instance(home):
-        pass
     if not _free(host, port):
         raise FlywheelError(f"port {port} on {host} is taken (is another `flywheel up` running?): choose one with --port")
     started = time.monotonic()
+    lock = only_daemon(home / "dagster")
+    with open_instance(home) as instance:
+        for run_id in end_lost_runs(instance, home / "dagster", launched=True):
+            say(f"run {run_id} was cut off earlier: marked so")
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     code_port = _any_free_port()
@@ -72,10 +76,10 @@ def up(
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands.items():
-            running[name] = _start(name, command, logs, environment)
+            running[name] = _start(name, command, logs, environment, lock)
+        note_processes(lock, [os.getpid(), *(p.pid for p in running.values())])
         _wait_until_ready(f"http://{host}:{port}", running, logs)
         say(f"ready in {time.monotonic() - started:.1f} s: http://{host}:{port}   (logs: {logs}; Ctrl-C stops)")
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         while all(p.poll() is None for p in running.values()):
             time.sleep(0.5)
         dead = next(n for n, p in running.items() if p.poll() is not None)
@@ -84,12 +88,18 @@ def up(
         _stop(running)
 
 
-def _start(name: str, command: list[str], logs: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(name: str, command: list[str], logs: Path, environment: dict[str, str], lock: int) -> subprocess.Popen[bytes]:
     from assets.run import program
 
     with open(logs / f"{name}.log", "ab") as log:
         return subprocess.Popen(
-            [program(command[0]), *command[1:]], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=CHECKOUT
+            [program(command[0]), *command[1:]],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            cwd=CHECKOUT,
+            pass_fds=[lock],
         )
 
 

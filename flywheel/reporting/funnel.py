@@ -59,7 +59,7 @@ def _pool(manifest: TableManifest | None, before: FunnelStep) -> FunnelStep:
     pool = _numbers(manifest, "pool")
     if manifest is None or "pool" not in pool:
         return FunnelStep("in the pool", None if manifest is None else before.count)
-    lost = {k: pool.get(k, 0) for k in ("already_published", "late_for_this_round")}
+    lost = {k: pool.get(k, 0) for k in ("already_published", "late_for_this_round", "withdrawn_since")}
     earlier = pool["pool"] + sum(lost.values()) - (before.count or 0)
     return _next("in the pool", before, pool["pool"], lost, {"from_earlier_rounds": earlier})
 
@@ -80,7 +80,9 @@ def _people(lake: Lake, round: str, found: Mapping[str, TableManifest | None], s
     natural = frozenset(t["pair_id"] for t in tasks if t["kind"] in ("natural", "overlap"))
     judge = lake.read_rounds("judge_labels", [round]).select(["pair_id", "route"]).to_pylist()
     judged = frozenset(r["pair_id"] for r in judge if r["route"] == "judge") - natural
-    given = _next("given to people", selected, len(natural), {KEPT_BY_JUDGE: len(judged)})
+    # a pick without its pair: the subject took consent back after the pool was formed
+    gone = _number(found["labeling_batch"], "pairs_gone")
+    given = _next("given to people", selected, len(natural), {KEPT_BY_JUDGE: len(judged), "withdrawn_since": gone})
     if found["annotations"] is None:
         return [given, FunnelStep("labelled", None)], _Pairs(natural, frozenset(), judged)
     labels = lake.read("annotations", round, ["pair_id", "decision", "status", "task_round"]).to_pylist()

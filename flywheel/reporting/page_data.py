@@ -32,7 +32,7 @@ def funnel_section(home: Home, round: str) -> Section:
     notes = []
     unexplained = sum(s.lost.get("unexplained", 0) for s in steps)
     if unexplained:
-        notes.append(f"{wording.count(unexplained)} rows are lost without a stored reason. The stage that lost them should say why.")
+        notes.append(f"Lost without a stored reason: {wording.count(unexplained)}. The stage that lost them should say why.")
     return Section("funnel", "Funnel", lead, [table], notes=notes)
 
 

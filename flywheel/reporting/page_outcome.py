@@ -108,7 +108,7 @@ def _forest(home: Home, rows: list[EvaluationRow]) -> Table:
 def _other_metrics(rows: list[EvaluationRow]) -> Table:
     columns = (Column("Measure"), Column("Domain"), Column("Decoding"), Column("Value", "number"), Column("95 % interval", "number"))
     cells: list[list[Cell]] = [
-        [r.metric.replace("_", " "), r.domain, r.decoding.replace("_", " "), wording.number(r.value, 3), wording.interval(r.low, r.high, 3)]
+        [wording.metric(r.metric), r.domain, r.decoding.replace("_", " "), wording.number(r.value, 3), wording.interval(r.low, r.high, 3)]
         for r in sorted(rows, key=lambda r: (r.metric, r.domain, r.decoding))
     ]
     return Table("Other measures of the comparison.", columns, cells)

@@ -37,6 +37,7 @@ STATISTICS = {
     "krippendorff_alpha_gate": "alpha, bounds of the gate", "cohen_kappa": "Cohen’s kappa", "cohen_kappa_mean_pairwise": "Cohen’s kappa, mean of pairs",
     "gwet_ac1": "Gwet’s AC1", "percent_agreement": "per cent agreement", "intra_rater_agreement": "raters with themselves",
 }  # fmt: skip
+METRICS = {"ok_candidate": "acceptable answers of the candidate", "ok_incumbent": "acceptable answers of what serves now"}
 KINDS = {
     "annotation": "Labels", "annotation_quality": "Labels on gold, attention and repeat tasks", "expert_annotation": "Expert labels",
     "expert_annotation_quality": "Expert labels on gold, attention and repeat tasks", "embedded_text": "Texts embedded",
@@ -86,6 +87,11 @@ def percent_interval(low: float | None, high: float | None, digits: int = 1) -> 
 def statistic(code: str) -> str:
     """A statistic's name as the field writes it."""
     return STATISTICS.get(code, code.replace("_", " "))
+
+
+def metric(code: str) -> str:
+    """A measure of the comparison in words."""
+    return METRICS.get(code, code.replace("_", " "))
 
 
 def moment(value: datetime | None) -> str:

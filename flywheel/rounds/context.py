@@ -6,6 +6,7 @@ pinned is what had `effective_at <= cutoff`, the round's end. A new revision nee
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pyarrow as pa
@@ -131,8 +132,9 @@ def pin_pool(home: Home, round: str, record_ids: list[str]) -> set[str]:
     return set(standing["record_ids"])
 
 
-def pool_table(home: Home, round: str) -> tuple[pa.Table, dict[str, int]]:
-    """The round's pool: redacted records of its weeks, not yet put before raters by an earlier round, within the pin.
+def pool_table(home: Home, round: str, *, allowed: Callable[[pa.Table], pa.Table]) -> tuple[pa.Table, dict[str, int]]:
+    """The round's pool: redacted records of its weeks, not yet put before raters by an earlier round, within the pin, whose subjects
+    allow labeling still (`allowed` gives those rows; records of earlier weeks were asked long ago).
 
     Each round of the pool must hold a passing residual-leak verdict for exactly its present bytes. Returns the RedactedRecord rows
     sorted by record id (`round` set to this round) and counts. Raises `GateNotPassed`."""
@@ -161,6 +163,9 @@ def pool_table(home: Home, round: str) -> tuple[pa.Table, dict[str, int]]:
     pinned = pin_pool(home, round, fresh["record_id"].to_pylist())
     pool = fresh.filter(pc.is_in(fresh["record_id"], pa.array(sorted(pinned), pa.string())))
     counts["late_for_this_round"] = fresh.num_rows - pool.num_rows
+    standing = allowed(pool)
+    counts["withdrawn_since"] = pool.num_rows - standing.num_rows
+    pool = standing
     counts["pool"] = pool.num_rows
     pool = pool.set_column(0, pool.schema.field(0), pa.array([round] * pool.num_rows, pa.string()))
     return pool.sort_by("record_id"), counts
