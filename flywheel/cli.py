@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+    except (OSError, sqlite3.OperationalError) as error:  # a full or read-only disk, a missing permission
+        fail(f"{error}; nothing half-written is visible: mend that and run the same command again", 1)
 
 
 if __name__ == "__main__":

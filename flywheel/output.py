@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 FRAME_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Flywheel command output",
@@ -45,21 +47,30 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     """A table for people; says `empty` where there are no rows."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     # a pipe has no width: give ids room, so that a table can be grepped
     console = Console(width=None if sys.stdout.isatty() else 200)
     if not rows:
         console.print(empty)
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    # as Text: cells hold logs and code, in which [i] and :x: are no markup
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         numeric = all(isinstance(r[index], int | float) or r[index] is None for r in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(
-            *("" if v is None else f"{v:,.3g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row)
-        )
+        table.add_row(*(Text(_shown(v)) for v in row))
     console.print(table)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.3g}"
+    # control characters of a log must not steer the terminal
+    return f"{value:,}" if isinstance(value, int) else CONTROL.sub(lambda m: repr(m[0])[1:-1], str(value))
 
 
 def say(text: str) -> None:

@@ -137,7 +137,11 @@ class TrainingSettings(Section):
     batch_size: int = Field(32, ge=1, description="Pairs a step.")
     loss_type: list[str] = Field(["sigmoid", "sft"], description="TRL's DPO losses, added up with loss_weights.")
     loss_weights: list[float] = Field([1.0, 0.2], description="One weight a loss.")
-    max_length: int = Field(256, ge=16, description="Tokens of prompt and response together; longer pairs are left out and counted.")
+    max_length: int = Field(
+        256,
+        ge=16,
+        description="Tokens of prompt and response together; a longer pair stops the training with a message: raise it, or shorten the pairs.",
+    )
     max_new_tokens: int = Field(60, ge=1, description="Tokens of a sampled response.")
     sampling_temperature: float = Field(1.0, ge=0, description="Of second responses.")
     minimum_pairs: int = Field(50, ge=1, description="With fewer pairs no model is trained, and the model is kept.")

@@ -33,7 +33,7 @@ budget = 90
 prefilter = 140
 
 [quality]
-alpha_floor = 0.2
+alpha_floor = 0.0
 minimum_gold_items = 5
 minimum_segment_items = 4
 rater_false_pause = 0.05

@@ -232,7 +232,7 @@ def _demand(verdict: Verdict, round: str, annotations_sha256: str) -> None:
     if wrong:
         raise GateNotPassed(
             f"dataset of round {round}: the verdict given is no {GATE} pass for annotations {annotations_sha256[:12]} ({'; '.join(wrong)}). "
-            f"To get one: materialize `agreement` for the round (`flywheel round close {round}`)."
+            f"To get one: materialize `agreement` for the round (`flywheel round import {round}`)."
         )
 
 

@@ -35,7 +35,7 @@ def consent_ledger(home: Home) -> ConsentLedger:
 
 
 def verify_audit(home: Home) -> AuditReport:
-    """Check the provenance chain, the consent ledger's chain, every lake partition's file, the dataset chain and every model's files.
+    """Check the provenance chain, the consent ledger's chain, the annotation journal's, every lake partition's file, the dataset chain and every model's files.
     Never stops at the first problem, and raises nothing for what it finds."""
     report = AuditReport()
     for name, chain in (("provenance", provenance_log(home)), ("consent_ledger", consent_ledger(home))):
@@ -44,10 +44,26 @@ def verify_audit(home: Home) -> AuditReport:
         if not found:
             report.checked[f"{name}_events"] = sum(1 for _ in chain.events())
             report.heads[name] = chain.head()
+    _journal(home, report)
     _lake(home, report)
     _datasets(home, report)
     _models(home, report)
     return report
+
+
+def _journal(home: Home, report: AuditReport) -> None:
+    from flywheel.labeling import Journal
+
+    journal = Journal(home.restricted / "journal.sqlite")
+    try:
+        found = journal.verify()
+        report.problems.extend(f"journal: {p}" for p in found)
+        if not found:
+            report.checked["journal_events"], head = journal.head()
+            if report.checked["journal_events"]:
+                report.heads["journal"] = head
+    except FlywheelError as error:
+        report.problems.append(f"journal: {error}")
 
 
 def _lake(home: Home, report: AuditReport) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from flywheel.errors import BadInput
 from flywheel.governance import consent_ledger, make_consent_event, verify_audit
-from flywheel.output import fail, frame, print_frame, print_table
+from flywheel.output import fail, frame, print_frame, print_table, say
 from flywheel.records import Purpose
 from flywheel.settings import Settings
 from flywheel.storage import Home
@@ -22,8 +22,13 @@ PURPOSE = typer.Option(..., "--purpose", help="labeling, training or evaluation.
 
 
 def _subject(home: Home, given: str) -> str:
+    """Its keyed id. 32 hex digits may be either (a user id may be a UUID): whichever of the two the ledger knows."""
+    keyed = home.ids.make("subject", given)
     is_id = len(given) == 32 and all(c in "0123456789abcdef" for c in given)
-    return given if is_id else home.ids.make("subject", given)
+    if not is_id:
+        return keyed
+    known = {e.subject_id for e in consent_ledger(home).events()}
+    return keyed if keyed in known and given not in known else given
 
 
 def _purpose(given: str) -> Purpose:
@@ -41,18 +46,27 @@ def _record(action: str, given: str, purpose: str, basis: str, policy: str, as_j
         home.ids, _subject(home, given), _purpose(purpose), "granted" if action == "granted" else "withdrawn", legal_basis=basis,
         policy_version=policy, effective_at=now, recorded_at=now, source="command line",
     )  # fmt: skip
-    added = consent_ledger(home).append([event])
+    ledger = consent_ledger(home)
+    is_new = all(e.subject_id != event.subject_id for e in ledger.events())
+    added = ledger.append([event])
+    allowed = event.subject_id in ledger.allowed(event.purpose, now)
+    warnings = [f"the ledger had no entry about {given!r} before: is this the user id as in the logs?"] if is_new else []
+    if allowed != (action == "granted"):
+        warnings.append(f"not in force: the ledger holds a withdrawal of this very moment ({now:%Y-%m-%d %H:%M:%S} UTC)")
     if as_json:
         print_frame(
             frame(
                 "consent",
                 input={"subject": event.subject_id, "purpose": purpose, "action": action},
                 counts={"added": added},
-                result=event.model_dump(mode="json"),
+                result={**event.model_dump(mode="json"), "allowed_now": allowed},
+                warnings=warnings,
             )
         )
         return
     typer.echo(f"{action}: {purpose} by subject {event.subject_id}, from {now:%Y-%m-%d %H:%M:%S} UTC. Every stage asks again from now on.")
+    for warning in warnings:
+        say(f"note: {warning}")
 
 
 @consent.command()

@@ -1,7 +1,8 @@
 """Consent: an append-only ledger keyed by subject, and the filter that every stage applies again before it uses a row.
 
-Current state is a fold over events by `effective_at`, then by their place in the ledger: the last one decides. A grant ends at its
-`expires_at`. No event means no: absence is refusal.
+Current state is a fold over events by `effective_at`, then by their place in the ledger: the last one decides, but of a grant and a
+withdrawal of one moment the withdrawal. A grant ends at its `expires_at`. No event means no: absence is refusal. A ledger whose chain is
+broken answers nothing: a line that was changed by hand could be somebody's withdrawal.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from flywheel.errors import ConsentMissing
+from flywheel.errors import ConsentMissing, IntegrityError
 from flywheel.governance.chain import Body, Chain
 from flywheel.records import ConsentedRecord, ConsentEvent, Purpose
 from flywheel.storage import Ids, arrow_schema
@@ -59,13 +60,15 @@ class ConsentLedger:
         return len(self._chain.append(choose)) if wanted else 0
 
     def events(self) -> Iterator[ConsentEvent]:
-        """Every event, in the ledger's order."""
+        """Every event, in the ledger's order. Raises `IntegrityError` when the chain is not as it was appended."""
         try:
             stat = self._chain.path.stat()
         except FileNotFoundError:
             return iter(())
         version = (stat.st_size, stat.st_mtime_ns)
         if self._read is None or self._read[0] != version:  # four stages ask the same ledger in one run
+            if problems := self._chain.verify():
+                raise IntegrityError(f"{problems[0]}: nobody's consent can be told from it; restore it from its backup")
             self._read = (version, [ConsentEvent.model_validate(line["event"]) for line in self._chain.lines()])
         return iter(self._read[1])
 
@@ -84,7 +87,9 @@ class ConsentLedger:
             if event.purpose == purpose and event.effective_at <= at:
                 before = said.get(event.subject_id)
                 if before is None or before.effective_at <= event.effective_at:
-                    said[event.subject_id] = event
+                    same_moment = before is not None and before.effective_at == event.effective_at
+                    if not (same_moment and before is not None and before.action == "withdrawn"):
+                        said[event.subject_id] = event
         return said
 
     def allowed(self, purpose: str, at: datetime) -> dict[str, ConsentEvent]:

@@ -139,7 +139,9 @@ def _walk(model: type[BaseModel], row: dict[str, Any], prefix: str, role: str | 
         elif rule.action == "drop":
             raise IntegrityError(f"{model.__name__}.{path} may not leave the restricted zone")
         else:
-            yield from loose_texts(value, str(rule.action), path, row, rule.name, role=role)
+            # who speaks in a user's or assistant's turn is a person; the name in a tool's turn is the tool's
+            hint = "PERSON" if rule.name == "name" and role in ("user", "assistant") and "content" in row else None
+            yield from loose_texts(value, str(rule.action), path, row, rule.name, hint=hint, role=role)
 
 
 def loose_texts(

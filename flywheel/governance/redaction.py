@@ -59,8 +59,9 @@ def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettin
             redacted[talks[conversation_id][number]] = row
             texts.extend((number, text) for text in _record_texts(row))
         n_texts += len(texts)
-        profile = {k: v for record in records for k, v in record["profile"].items()}
-        personal, raw_ids = profile_fields(profile)
+        # each record's own: two people may share a conversation, and every record has its own raw id
+        profiles = [profile_fields(record["profile"]) for record in records]
+        personal, raw_ids = (tuple(sorted({f for fields in profiles for f in fields[kind]})) for kind in (0, 1))
         found = detector.conversation([_piece(t) for _, t in texts], personal=personal, raw_ids=raw_ids)
         counts = [Counter[str]() for _ in records]
         taken = [literal for _, text in texts for literal in literal_aliases(text.value)]

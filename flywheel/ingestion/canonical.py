@@ -53,7 +53,7 @@ def _response(value: Any, field: str) -> dict[str, Any]:
     answer = demand_object(value, field)
     unknown_keys(answer, RESPONSE, f"{field}.")
     for key in ("text", "model"):
-        if answer.get(key) is None:
+        if answer.get(key) is None or (key == "model" and answer[key] == ""):
             raise Rejected("missing_field", f"{field} has no {key}", f"{field}.{key}" if field != "response" else key)
     calls = demand_list(answer.get("tool_calls") or [], f"{field}.tool_calls")
     return {

@@ -9,7 +9,9 @@ from pathlib import Path
 import typer
 
 from flywheel.errors import AccessRefused, BadInput
-from flywheel.ingestion import import_landing, quarantine_reasons
+from flywheel.ingestion import Imported, import_landing
+from flywheel.ingestion.elsewhere import row_keys
+from flywheel.ingestion.quarantine import RowKey
 from flywheel.output import frame, print_frame, print_table
 from flywheel.records import LogRecord
 from flywheel.rounds import parse_round, round_of
@@ -26,30 +28,40 @@ def ingest(
 ) -> None:
     """Read log files without a round and say what would be accepted, what would go to quarantine and which fields are not carried over.
     Nothing is stored. Exit code 0 also when rows are quarantined, 2 when nothing could be read."""
-    home, now = Home(Settings.load()), datetime.now(UTC)
-    probe = import_landing(
-        path, round=parse_round(round) if round else round_of(now), ids=home.ids, settings=home.settings.ingestion, now=now
-    )
-    if probe.counts.get("rows_read", 0) == 0:
-        raise BadInput(f"{path}: no row could be read (files: {probe.counts.get('files', 0)}); see docs/formats.md for what is understood")
-    records = from_table(LogRecord, probe.records)
-    counts = {k: int(v) for k, v in probe.counts.items()}
-    rows = [
-        {"file": q["file"], "line": q["line"], "reason": q["reason"], "field": q["field"], "message": q["message"]}
-        for q in probe.quarantine.to_pylist()
-    ]
+    home = Home(Settings.load())
+    found = _every_round(path, [parse_round(round)] if round else None, home)
+    if found[0].counts["rows_read"] == 0:
+        raise BadInput(f"{path}: no row could be read (files: {found[0].counts['files']})")
+    records = [r for f in found for r in from_table(LogRecord, f.records)]
+    counts = found[0].counts | {k: sum(f.counts[k] for f in found) for k in ("accepted", "duplicates", "quarantined")}
+    counts |= {"other_rounds": found[0].counts["other_rounds"] if round else 0, "quarantined_elsewhere": 0}
+    losses: Counter[str] = Counter()
+    for f in found:
+        losses.update(f.losses)
+    refused = sorted((q for f in found for q in f.quarantine.to_pylist()), key=lambda q: (q["file"], q["line"]))
+    rows = [{k: q[k] for k in ("file", "line", "reason", "field", "message")} for q in refused]
     coverage = Counter((r.domain, r.task_type) for r in records)
     if as_json:
         result = {"coverage": [{"domain": d, "task_type": t, "records": n} for (d, t), n in sorted(coverage.items())]}
-        print_frame(
-            frame("ingest", input={"path": path, "round": round}, counts=counts, result=result, quarantine=rows, losses=probe.losses)
-        )
+        print_frame(frame("ingest", input={"path": path, "round": round}, counts=counts, result=result, quarantine=rows, losses=losses))
         return
     print_table(f"{path}", ["what", "rows"], list(counts.items()), empty="")
     print_table(
-        "Quarantine", ["reason", "rows"], list(quarantine_reasons(probe.quarantine).items()), empty="Nothing would go to quarantine."
+        "Quarantine", ["reason", "rows"], sorted(Counter(q["reason"] for q in rows).items()), empty="Nothing would go to quarantine."
     )
-    print_table("Fields not carried over", ["field", "rows"], list(probe.losses.items()), empty="Every field is carried over.")
+    print_table("Fields not carried over", ["field", "rows"], sorted(losses.items()), empty="Every field is carried over.")
+
+
+def _every_round(path: str, rounds: list[str] | None, home: Home) -> list[Imported]:
+    """What each of `rounds` would take in; without them, each round that a row falls into. A row without usable time is in the first only."""
+    now = home.now()
+
+    def read(round: str, elsewhere: frozenset[RowKey] = frozenset()) -> Imported:
+        return import_landing(path, round=round, ids=home.ids, settings=home.settings.ingestion, now=now, quarantined_elsewhere=elsewhere)
+
+    first = read(rounds[0] if rounds else round_of(now))
+    others = [] if rounds else list(first.weeks)
+    return [first, *(read(r, row_keys(first.quarantine)) for r in others)]
 
 
 def quarantine(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from flywheel.governance import make_consent_event
+from flywheel.ingestion.draft import raw_id
 from flywheel.ingestion.quarantine import Rejected
 from flywheel.ingestion.timestamps import parse_timestamp
 from flywheel.ingestion.turns import demand_list, demand_object, unknown_keys
@@ -49,3 +51,17 @@ def consent_events_of(value: Any, subject_id: str, *, ids: Ids, now: datetime) -
         for purpose in PURPOSES if purpose in purposes
         for action, at, until in moments
     ]  # fmt: skip
+
+
+def withdrawals_of(row: Mapping[str, Any], *, ids: Ids, now: datetime) -> list[ConsentEvent]:
+    """The withdrawals in a row that is itself not taken. Empty where it names no user or its consent cannot be read."""
+    consent = row.get("consent")
+    if not isinstance(consent, Mapping) or consent.get("withdrawn_at") is None:
+        return []
+    request = row.get("request")
+    try:
+        user = raw_id(row, "user_id") or raw_id(request if isinstance(request, Mapping) else row, "user")
+        events = consent_events_of(consent, ids.make("subject", user), ids=ids, now=now) if user else []
+    except Rejected:
+        return []
+    return [e for e in events if e.action == "withdrawn"]

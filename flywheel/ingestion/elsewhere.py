@@ -6,17 +6,19 @@ from collections import Counter
 
 import pyarrow as pa
 
+from flywheel.ingestion.quarantine import RowKey, row_key
 from flywheel.storage import Home
 
 
-def quarantined_elsewhere(home: Home, round: str) -> frozenset[tuple[str, int]]:
-    """(file, line) of every row that another round holds in its quarantine."""
-    found: set[tuple[str, int]] = set()
-    for other in home.lake.rounds("quarantine"):
-        if other != round:
-            table = home.lake.read("quarantine", other, ["file", "line"])
-            found |= set(zip(table["file"].to_pylist(), table["line"].to_pylist(), strict=True))
-    return frozenset(found)
+def quarantined_elsewhere(home: Home, round: str) -> frozenset[RowKey]:
+    """Every row that another round holds in its quarantine."""
+    tables = (home.lake.read("quarantine", r, ["file", "line", "raw"]) for r in home.lake.rounds("quarantine") if r != round)
+    return frozenset(key for table in tables for key in row_keys(table))
+
+
+def row_keys(quarantine: pa.Table) -> frozenset[RowKey]:
+    """What tells the rows of a quarantine table from one another."""
+    return frozenset(row_key(q["file"], q["line"], q["raw"]) for q in quarantine.select(["file", "line", "raw"]).to_pylist())
 
 
 def quarantine_reasons(quarantine: pa.Table) -> dict[str, int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from flywheel.errors import BadInput
+from flywheel.ingestion.quarantine import readable
 
 CHUNK = 1 << 20
 KEPT_OF_A_LONG_LINE = 1 << 16
@@ -58,21 +59,32 @@ def landing_files(landing: str) -> tuple[list[LandingFile], list[str]]:
 
 def _local(root: Path) -> list[LandingFile]:
     if root.is_file():
-        return [LandingFile(root.name, lambda: open(root, "rb"))]
+        return [LandingFile(_name(Path(root.name)), lambda: open(root, "rb"))]
     if not root.is_dir():
         raise BadInput(f"landing folder {root} does not exist; put the logs there, or name their folder with the setting `landing`")
 
     def opener(path: Path) -> Callable[[], BinaryIO]:
         return lambda: open(path, "rb")
 
-    files = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
-    return [LandingFile(p.relative_to(root).as_posix(), opener(p)) for p in files if p.is_file()]
+    def unreadable(error: OSError) -> None:  # os.walk would leave such a folder out without a word
+        raise BadInput(f"landing folder {error.filename} cannot be listed: {error.strerror}; give read and search permission")
+
+    files = [Path(folder) / name for folder, _, names in os.walk(root, onerror=unreadable) for name in names]
+    return [LandingFile(_name(p.relative_to(root)), opener(p)) for p in files if p.is_file()]
+
+
+def _name(path: Path) -> str:
+    """A path as text: bytes of a name that are not UTF-8 as backslash escapes."""
+    return readable(os.fsencode(path.as_posix()))
 
 
 def _remote(url: str) -> list[LandingFile]:
     import fsspec
 
-    system, root = fsspec.core.url_to_fs(url)
+    try:
+        system, root = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise BadInput(f"landing folder {url} cannot be opened: {error}") from None
     try:
         names = system.find(root)
     except FileNotFoundError:

@@ -16,14 +16,15 @@ import pyarrow as pa
 from pydantic_core import from_json
 
 from flywheel.governance import Identity
+from flywheel.ingestion.consent_fields import withdrawals_of
 from flywheel.ingestion.dialects import dialect_of, raw_timestamp, read_row
 from flywheel.ingestion.draft import raw_id
 from flywheel.ingestion.files import LandingFile, Line, Unreadable, landing_files, lines
-from flywheel.ingestion.quarantine import Refusal, Rejected, readable
+from flywheel.ingestion.quarantine import Refusal, Rejected, RowKey, readable, row_key
 from flywheel.ingestion.record import Made, make_record
 from flywheel.ingestion.timestamps import parse_timestamp
 from flywheel.records import ConsentEvent, LogRecord, QuarantinedRow
-from flywheel.rounds import window
+from flywheel.rounds import round_of, window
 from flywheel.settings import IngestionSettings
 from flywheel.storage import Ids, to_table
 
@@ -36,7 +37,8 @@ COUNTS = (
 class Imported:
     """A round's import. `counts`: rows_read == accepted + other_rounds + duplicates + quarantined + quarantined_elsewhere; beside it
     files, files_ignored (no log by their suffix) and incomplete (last lines that are still being written, not read yet).
-    `losses`: source field -> rows in which it was not carried over."""
+    `losses`: source field -> rows in which it was not carried over. `weeks`: other round -> rows that are left to it.
+    `consent_events` also has withdrawals from rows that are not taken (of another week, or bad): taking back needs no good row."""
 
     records: pa.Table
     quarantine: pa.Table
@@ -44,6 +46,7 @@ class Imported:
     identities: list[Identity]
     losses: dict[str, int]
     counts: dict[str, int]
+    weeks: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class _File:
     incomplete: int = 0
     rows: list[_Row] = field(default_factory=list)
     refused: list[tuple[Refusal, bool]] = field(default_factory=list)  # with: is its time known
+    weeks: Counter[str] = field(default_factory=Counter)
+    withdrawals: list[ConsentEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,12 @@ class _Week:
 
 def import_landing(
     landing: str, *, round: str, ids: Ids, settings: IngestionSettings, now: datetime,
-    quarantined_elsewhere: frozenset[tuple[str, int]] = frozenset(),
+    quarantined_elsewhere: frozenset[RowKey] = frozenset(),
 ) -> Imported:  # fmt: skip
     """Read every log below `landing` (path or fsspec URL) and return what belongs to `round`.
 
     `now` is the clock that tells a future timestamp. Rows whose time cannot be used belong to no week: they come back in this import's
-    quarantine unless their (file, line) is in `quarantined_elsewhere`. Raises `BadInput` where there is no such folder.
+    quarantine unless they are among `quarantined_elsewhere` (file, line, hash of the raw row). Raises `BadInput` where there is no such folder.
     """
     start, end = window(round)
     week = _Week(round, start, end, now + timedelta(seconds=settings.max_future_s), now, ids, settings)
@@ -93,13 +98,17 @@ def import_landing(
     refusals: list[Refusal] = []
     consent: dict[str, ConsentEvent] = {}
     identities: set[Identity] = set()
+    weeks: Counter[str] = Counter()
     seen: dict[str, str] = {}  # record id -> content hash; empty for a row of another week
     for file in files:
         found = _read_file(file, week)
         counts["rows_read"] += found.rows_read
         counts["incomplete"] += found.incomplete
+        weeks.update(found.weeks)
+        for event in found.withdrawals:
+            consent.setdefault(event.event_id or "", event)
         for refusal, timed in found.refused:
-            if not timed and (refusal.file, refusal.line) in quarantined_elsewhere:
+            if not timed and row_key(refusal.file, refusal.line, refusal.raw) in quarantined_elsewhere:
                 counts["quarantined_elsewhere"] += 1
             else:
                 refusals.append(refusal)
@@ -131,6 +140,7 @@ def import_landing(
         identities=sorted(identities),
         losses=dict(sorted(losses.items())),
         counts={name: counts[name] for name in COUNTS},
+        weeks=dict(sorted(weeks.items())),
     )
 
 
@@ -154,6 +164,7 @@ def _read_file(file: LandingFile, week: _Week) -> _File:
 def _read_line(name: str, line: Line, found: _File, week: _Week) -> None:
     """Put one line where it belongs in `found`."""
     timed = False
+    row: Mapping[str, Any] | None = None
     try:
         row = _parse(line, week.settings.max_line_bytes)
         if row is None:
@@ -168,6 +179,8 @@ def _read_line(name: str, line: Line, found: _File, week: _Week) -> None:
         dialect = dialect_of(row) if week.settings.format == "auto" else week.settings.format
         if not week.start <= timestamp < week.end:
             found.rows.append(_Row(line, _claimed_id(row, dialect, week.ids), None, Counter()))
+            found.weeks[round_of(timestamp)] += 1
+            found.withdrawals += withdrawals_of(row, ids=week.ids, now=week.now)
             return
         losses: Counter[str] = Counter() if zoned else Counter({f"{dialect}: time zone not said, read as UTC": 1})
         made = make_record(
@@ -179,6 +192,7 @@ def _read_line(name: str, line: Line, found: _File, week: _Week) -> None:
         found.refused.append((_refusal(name, line, unparsed.why), False))
     except Rejected as rejected:
         found.refused.append((_refusal(name, line, rejected), timed))
+        found.withdrawals += withdrawals_of(row or {}, ids=week.ids, now=week.now)
 
 
 def _parse(line: Line, limit: int) -> Mapping[str, Any] | None:

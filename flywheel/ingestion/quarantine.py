@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from flywheel.storage import sha256_text
+
 Reason = Literal[
     "malformed_json", "not_an_object", "wrong_encoding", "unknown_field", "missing_field", "invalid_field", "empty_messages",
     "empty_responses", "future_timestamp", "invalid_timestamp", "id_conflict", "line_too_long", "empty_file", "unreadable_file",
@@ -31,6 +33,14 @@ class Refusal:
     message: str
     field: str | None
     raw: str
+
+
+RowKey = tuple[str, int, str]
+
+
+def row_key(file: str, line: int, raw: str) -> RowKey:
+    """What names a row beyond one import: its place and its text, for a log that is rotated has other rows under the same name."""
+    return file, line, sha256_text(raw)
 
 
 def readable(data: bytes) -> str:

@@ -24,6 +24,7 @@ from flywheel.storage import Ids
 
 LABEL = re.compile(r"[\w][\w .+/-]{0,63}")
 INT64 = 2**63
+NUMBERS = ("temperature", "top_p", "seed", "max_tokens", "prompt_tokens", "completion_tokens")
 REASONS: dict[str, Reason] = {"extra_forbidden": "unknown_field", "missing": "missing_field"}
 
 
@@ -48,6 +49,7 @@ def make_record(
     metadata = draft.metadata or {}
     if not isinstance(metadata, Mapping):
         raise Rejected("invalid_field", "metadata must be an object", "metadata")
+    _refuse_booleans(draft)
     guessed = classify_task(draft.messages, [str(r["text"]) for r in draft.responses])
     content: dict[str, Any] = {
         "timestamp": timestamp.isoformat(), "messages": draft.messages, "responses": draft.responses, "feedback": draft.feedback,
@@ -58,7 +60,7 @@ def make_record(
     # raw ids join the profile: it exists only in restricted tables, and redaction must know them to find them in text
     for key, value in (("record_id", draft.source_id), ("conversation_id", draft.conversation), ("user_id", draft.user)):
         if value is not None:
-            profile.setdefault(key, value)
+            profile.setdefault(key if profile.get(key, value) == value else f"log.{key}", value)
     record_id = (
         ids.make("record", draft.dialect, draft.source_id) if draft.source_id else ids.make("record", draft.dialect, "", content_sha256)
     )
@@ -101,6 +103,22 @@ def _rejected(error: ValidationError) -> Rejected:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(str(p) for p in first["loc"] if p != "generation") or "messages"
     return Rejected(REASONS.get(first["type"], "invalid_field"), f"{field}: {first['msg']}", field.replace("model_id", "model"))
+
+
+def _refuse_booleans(draft: Draft) -> None:
+    """Python takes true for the number 1; a log that says it means something else."""
+    holders = [(f"responses.{i}", r["generation"]) for i, r in enumerate(draft.responses)]
+    said = [(f"{place}.{name}", made.get(name)) for place, made in holders for name in NUMBERS]
+    said += [(f"{place}.token_logprobs", v) for place, made in holders for v in _items(made.get("token_logprobs"))]
+    if isinstance(draft.feedback, Mapping):
+        said.append(("feedback.score", draft.feedback.get("score")))
+    for place, value in said:
+        if isinstance(value, bool):
+            raise Rejected("invalid_field", f"{place} must be a number, is true or false", place)
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _refuse_wide_numbers(record: LogRecord) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from flywheel.ingestion.quarantine import Rejected
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# a field that was never set (0, -1) or is no time at all (20260106 read as seconds) lands near 1970: no week would ever claim such a row
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+BASIC_DATE = re.compile(r"\d{8}")  # ISO 8601 basic form, as 20260106
 # seconds stay below 1e11 until the year 5138; milliseconds, microseconds and nanoseconds of any date after 1973 lie above
 UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 
@@ -14,25 +18,40 @@ UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 def parse_timestamp(value: object, field: str = "timestamp") -> tuple[datetime, bool]:
     """The moment in UTC (to the microsecond), and whether the text said a time zone (one without is read as UTC).
 
-    Raises `Rejected("invalid_timestamp")`.
+    Raises `Rejected("invalid_timestamp")`, also for a moment before the year 2000.
     """
-    if isinstance(value, str):
-        try:
-            return _from_number(float(value)), True
-        except ValueError:
-            pass
-        try:
-            moment = datetime.fromisoformat(value.strip())
-            known = moment.tzinfo is not None
-            return (moment if known else moment.replace(tzinfo=UTC)).astimezone(UTC), known
-        except (ValueError, OverflowError):
-            raise Rejected("invalid_timestamp", f"{field} is neither ISO 8601 nor a number of seconds", field) from None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    moment, zoned = _read(value, field)
+    if moment < EARLIEST:
+        raise Rejected("invalid_timestamp", f"{field} lies before the year {EARLIEST.year}: not set, or in another unit?", field)
+    return moment, zoned
+
+
+def _read(value: object, field: str) -> tuple[datetime, bool]:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise Rejected("invalid_timestamp", f"{field} is neither ISO 8601 nor a number of seconds", field)
     try:
-        return _from_number(value), True
-    except (ValueError, OverflowError):
+        number = _number(value)
+        if number is not None:
+            return _from_number(number), True
+        moment = datetime.fromisoformat(str(value).strip())
+        zoned = moment.tzinfo is not None
+        return (moment if zoned else moment.replace(tzinfo=UTC)).astimezone(UTC), zoned
+    except OverflowError:
         raise Rejected("invalid_timestamp", f"{field} lies outside the years 1 to 9999", field) from None
+    except ValueError:
+        raise Rejected("invalid_timestamp", f"{field} is neither ISO 8601 nor a number of seconds", field) from None
+
+
+def _number(value: str | int | float) -> int | float | None:
+    """The number that `value` is or spells; None for any other text."""
+    if not isinstance(value, str):
+        return value
+    if BASIC_DATE.fullmatch(value.strip()):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
 
 
 def _from_number(value: float) -> datetime:
@@ -41,4 +60,4 @@ def _from_number(value: float) -> datetime:
             if isinstance(value, int):  # exact where a float would round a nanosecond count
                 return EPOCH + timedelta(microseconds=value * 1_000_000 // int(per_second))
             return EPOCH + timedelta(microseconds=round(value / per_second * 1e6))
-    raise ValueError("out of range")
+    raise OverflowError("out of range")

@@ -68,8 +68,10 @@ def message(value: Any, field: str, losses: Counter[str], *, strict: bool, diale
         if key not in MESSAGE and key not in ("function_call", "refusal") and turn[key] not in (None, [], {}):
             losses[f"{dialect}: messages[].{key}"] += 1
     said: dict[str, Any] = {"role": role, "content": text_of(turn.get("content"), f"{field}.content", losses, dialect)}
-    if not said["content"] and isinstance(turn.get("refusal"), str):
-        said["content"] = turn["refusal"]
+    if isinstance(turn.get("refusal"), str) and turn["refusal"]:
+        if said["content"]:
+            losses[f"{dialect}: messages[].refusal (beside content)"] += 1
+        said["content"] = said["content"] or turn["refusal"]
     for key in ("name", "tool_call_id"):
         if turn.get(key) is not None:
             said[key] = turn[key]
@@ -94,7 +96,7 @@ def text_of(content: Any, field: str, losses: Counter[str], dialect: str) -> str
             continue
         sort = demand_object(part, f"{field}.{number}").get("type", "text")
         found = part.get("text", part.get("refusal", part.get("content")))
-        if sort in TEXT_PARTS and isinstance(found, str):
+        if isinstance(sort, str) and sort in TEXT_PARTS and isinstance(found, str):
             texts.append(found)
         else:
             losses[f"{dialect}: content part of another type than text"] += 1

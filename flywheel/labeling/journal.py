@@ -68,8 +68,13 @@ class Journal:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
-            connection.execute("pragma synchronous=full")
-            yield connection
+            try:
+                connection.execute("pragma synchronous=full")
+                yield connection
+            except (sqlite3.OperationalError, sqlite3.IntegrityError):  # a full disk, a lock, a trigger's refusal: the file is sound
+                raise
+            except sqlite3.DatabaseError as error:
+                raise IntegrityError(f"{self.path} cannot be read as a journal: {error}; restore it from its backup") from None
 
     def _open(self) -> None:
         """Make the file and its tables where they are missing. A crash half-way leaves what the next call completes."""
@@ -188,15 +193,12 @@ class Journal:
 
     def verify(self) -> list[str]:
         """What is wrong with the chain; empty when nothing was altered, left out or moved."""
-        try:
-            if self._is_empty:
-                return []
-            with self._connection() as connection:
-                rows = connection.execute(
-                    "select seq, event_id, kind, task_id, rater, source, recorded_at, payload, salt, commitment, previous, hash from events order by seq"
-                ).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(f"{self.path} cannot be read as a journal: {error}; restore it from its backup") from None
+        if self._is_empty:
+            return []
+        with self._connection() as connection:
+            rows = connection.execute(
+                "select seq, event_id, kind, task_id, rater, source, recorded_at, payload, salt, commitment, previous, hash from events order by seq"
+            ).fetchall()
         problems, expected, last = [], 1, GENESIS
         for seq, event_id, kind, task_id, rater, source, recorded_at, payload, salt, commitment, previous, hash_ in rows:
             if seq != expected:

@@ -18,7 +18,7 @@ from flywheel.storage.files import sync_folder
 HOW_TO_GET = {
     "consent": "materialize `consented_logs` for the round (`flywheel round run {round}`)",
     "residual_leak": "materialize `redacted_logs` for the round (`flywheel round run {round}`)",
-    "agreement": "materialize `agreement` for the round (`flywheel round close {round}`); more labels or adjudication if it did not pass",
+    "agreement": "materialize `agreement` for the round (`flywheel round import {round}`); more labels or adjudication if it did not pass",
     "promotion": "materialize `promotion` for the round (`flywheel round close {round}`)",
 }
 

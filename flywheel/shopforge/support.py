@@ -168,9 +168,8 @@ def reply(rng: random.Random, action: str, *, empathy: bool, overpromise: bool =
 
 def base_reply(rng: random.Random, slots: SupportSlots, accuracy: float | None = None) -> str:
     """What the untuned assistant answers: right on the easy half, and on the rest mostly the naive action, so that its mode (greedy
-    decoding) is wrong there too; a merely noisy assistant would leave no headroom under greedy decoding. Its tone ignores the
-    customer's mood. With `accuracy` action and tone are each right with that probability, whatever the ticket: a model that has seen
-    such answers can read the mood, and preferences reawaken that (without it greedy decoding flips one tone for all tickets at once)."""
+    decoding) is wrong there too; a merely noisy assistant would leave no headroom under greedy decoding. With `accuracy` it takes the
+    right action with that probability, whatever the ticket."""
     right, naive = policy(slots), NAIVE[slots.intent]
     chance = rng.random()
     if accuracy is not None:
@@ -179,10 +178,7 @@ def base_reply(rng: random.Random, slots: SupportSlots, accuracy: float | None =
         action = right if chance < 0.25 else naive if chance < 0.85 else rng.choice(list(ACTIONS))
     else:
         action = right if chance < 0.85 else rng.choice(list(ACTIONS))
-    empathy = rng.random() < 0.5
-    if accuracy is not None:
-        empathy = (slots.mood == "angry") == (rng.random() < accuracy)
     return reply(
-        rng, action, empathy=empathy, overpromise=rng.random() < 0.25, leak=rng.random() < 0.12,
+        rng, action, empathy=rng.random() < 0.5, overpromise=rng.random() < 0.25, leak=rng.random() < 0.12,
         fillers=rng.choice((0, 0, 1, 2, 3)),
     )  # fmt: skip

@@ -117,7 +117,7 @@ def test_a_publisher_that_built_on_another_head_is_refused_with_both_named(store
 def test_nothing_is_published_without_a_pass_for_exactly_these_annotations(store, publish, preferences, rounds, changes, named):
     with pytest.raises(GateNotPassed, match=named) as refused:
         publish(preferences(rounds[0]), rounds[0], **changes)
-    assert "flywheel round close" in str(refused.value)
+    assert "flywheel round import" in str(refused.value)
     assert store.head() is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 
 import pyarrow as pa
 import pytest
@@ -73,14 +74,21 @@ def judge_leaks(home: Home, round: str) -> str:
     return Verdicts(home.provenance / "verdicts").record(residual_verdict(sha256, leaks, round, home.now())).state
 
 
-def disagreeing(number: int, line: dict) -> dict:
-    line["decision"] = ["a", "b", "tie"][(number * 7 + number // 11) % 3]
-    line.pop("rewrite", None)
-    return line
+class Disagreeing:
+    """The raters of a task never say the same."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+
+    def __call__(self, _: int, line: dict) -> dict:
+        line["decision"] = ["a", "b", "tie"][self.seen[line["task_id"]] % 3]
+        self.seen[line["task_id"]] += 1
+        line.pop("rewrite", None)
+        return line
 
 
 def test_agreement_disagreeing_labels_fail_the_gate_and_bar_what_follows(small_home: Home) -> None:
-    label_with(small_home, R2, disagreeing)
+    label_with(small_home, R2, Disagreeing())
     failed = run(small_home, "import_labels", R2)
     assert not failed.success
     assert failed.exit_code == REFUSED
@@ -91,7 +99,7 @@ def test_agreement_disagreeing_labels_fail_the_gate_and_bar_what_follows(small_h
         assert refused.exit_code == REFUSED
         assert "agreement verdict" in refused.message
         assert "FAIL" in refused.message
-        assert f"flywheel round close {R2}" in refused.message
+        assert f"flywheel round import {R2}" in refused.message
     whole = run(small_home, "close_round", R2)
     assert whole.exit_code == REFUSED
     assert round_state(small_home, R2).state == "gate_failed"

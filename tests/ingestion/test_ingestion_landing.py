@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from flywheel.errors import BadInput
 from flywheel.ingestion import Imported, import_landing
+from flywheel.ingestion.elsewhere import row_keys
 from flywheel.records import LogRecord
 from flywheel.settings import IngestionSettings
 from flywheel.storage import Ids, from_table
@@ -221,8 +222,11 @@ def test_rows_of_another_week_are_left_to_that_week_good_or_bad(tmp_path: Path) 
 def test_a_row_that_belongs_to_no_week_is_quarantined_in_one_round_only(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", b"{", row("r1"))
     assert reasons(run(tmp_path)) == ["malformed_json"]
-    again = run(tmp_path, quarantined_elsewhere=frozenset({("a.jsonl", 1)}))
+    there = row_keys(run(tmp_path).quarantine)
+    again = run(tmp_path, quarantined_elsewhere=there)
     assert (again.counts["quarantined"], again.counts["quarantined_elsewhere"]) == (0, 1)
+    write(tmp_path, "a.jsonl", b"[", row("r1"))  # the log was rotated: another bad row in the same place
+    assert run(tmp_path, quarantined_elsewhere=there).counts["quarantined"] == 1
 
 
 @pytest.mark.parametrize("value", ["2026-01-06T10:00:00Z", "2026-01-06T11:00:00+01:00", 1767693600, 1767693600.0, "1767693600", 1767693600000,

@@ -35,7 +35,7 @@ def test_a_pass_for_exactly_these_bytes_opens_the_gate(tmp_path: Path) -> None:
 
 
 def test_no_verdict_says_which_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(GateNotPassed, match=rf"no agreement verdict for {'a' * 12}.*flywheel round close {R}"):
+    with pytest.raises(GateNotPassed, match=rf"no agreement verdict for {'a' * 12}.*flywheel round import {R}"):
         Verdicts(tmp_path).demand_pass("agreement", R, "a" * 64)
 
 
