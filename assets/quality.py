@@ -14,7 +14,7 @@ from flywheel.quality import aggregate_preferences, agreement_table, agreement_v
 from flywheel.quality import demonstrations as demonstrations_of
 from flywheel.quality import rater_quality as judge_raters
 from flywheel.reporting import agreement_picture
-from flywheel.rounds import conversations, expert_raters, published_pairs
+from flywheel.rounds import conversations, demand_context, expert_raters, published_pairs
 from resources.store import Store
 
 
@@ -79,6 +79,7 @@ def demonstrations(
 ) -> Table:
     """Ideal answers that experts wrote where both responses were bad: supervised fine-tuning data."""
     home, round = store.home, context.partition_key
+    demand_context(home, round)
     store.verdicts.demand_pass("agreement", round, home.lake.demand("annotations", round).sha256)
     allowed = allowed_rows(response_pairs, store.ledger, "training", store.now())
     refused = sorted({*response_pairs["pair_id"].to_pylist()} - {*allowed["pair_id"].to_pylist()})

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("assets.commands.demo", "demo", "Run weekly rounds of the demo world, log to promoted model."),
     "up": ("assets.commands.up", "up", "Start the Dagster UI and daemon and print the address."),
     "round": ("assets.commands.round", "app", "Run, import, close, abandon a weekly round; show where each stands."),
-    "backfill": ("assets.commands.round", "backfill", "Run rounds FROM ... TO in order."),
+    "backfill": ("assets.commands.round", "backfill", "Run several rounds, one after the other."),
     "doctor": ("assets.commands.doctor", "doctor", "Check the installation and the run state."),
     "ingest": ("flywheel.ingestion.commands", "ingest", "Read log files without a round: counts, losses, what would be quarantined."),
     "quarantine": ("flywheel.ingestion.commands", "quarantine", "Rows that could not be used, with reasons."),

@@ -132,8 +132,8 @@ class TrainingSettings(Section):
 
     base: str = Field("shopforge-tiny", description="First model of the loop: shopforge-tiny, or any Hugging Face name or folder.")
     beta: float = Field(0.1, gt=0, description="DPO: how far the policy may leave its reference (smaller: further).")
-    learning_rate: float = Field(3e-4, gt=0, description="Peak; for a model of billions of parameters rather 5e-7 to 5e-6.")
-    epochs: int = Field(1, ge=1, description="Passes over the dataset version.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak; for a model of billions of parameters rather 5e-7 to 5e-6.")
+    epochs: int = Field(1, ge=1, description="Passes over the pairs that the round added.")
     batch_size: int = Field(32, ge=1, description="Pairs a step.")
     loss_type: list[str] = Field(["sigmoid", "sft"], description="TRL's DPO losses, added up with loss_weights.")
     loss_weights: list[float] = Field([1.0, 0.2], description="One weight a loss.")

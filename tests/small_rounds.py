@@ -53,7 +53,7 @@ bootstrap_replicates = 200
 
 
 # No training: enough for everything up to the dataset, and a round then closes with the model kept.
-UNTRAINED = SETTINGS.replace("minimum_pairs = 15", "minimum_pairs = 100000")
+UNTRAINED = SETTINGS.replace("minimum_pairs = 15", "minimum_pairs = 100000\nminimum_demonstrations = 100000")
 
 
 def new_home(folder: Path, settings: str = SETTINGS) -> Home:
@@ -136,6 +136,7 @@ def hashes(home: Home) -> dict[str, str]:
 def state_of(home: Home) -> dict[str, str]:
     """Everything that a rerun must not change: tables, pins, verdicts, dataset versions, models, registry and the label journal; each
     by the hash of its content. Recorded times are left out where the wall clock enters."""
+    from flywheel.governance import consent_ledger, provenance_log
     from flywheel.labeling import Journal
 
     found = hashes(home)
@@ -146,6 +147,8 @@ def state_of(home: Home) -> dict[str, str]:
     found["models"] = json.dumps(sorted(p.name for p in home.models.iterdir() if p.is_dir() and "-" in p.name))
     journal = Journal(home.restricted / "journal.sqlite")
     found["journal"] = str(journal.head())
+    for log in [provenance_log(home).path, consent_ledger(home).path]:
+        found[log.name] = hashlib.sha256(log.read_bytes()).hexdigest()
     found["log files"] = json.dumps({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(Path(home.landing).glob("*"))})
     return found
 
@@ -159,5 +162,11 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
 def flywheel(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """The real command in a subprocess, run from the checkout."""
     return subprocess.run(
-        [sys.executable, "-m", "flywheel.cli", *arguments], capture_output=True, text=True, cwd=CHECKOUT, env=environment(home, **extra), timeout=900
+        [sys.executable, "-m", "flywheel.cli", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        env=environment(home, **extra),
+        timeout=900,
     )

@@ -81,6 +81,7 @@ def import_(round: str = ROUND, as_json: bool = JSON) -> None:
     """Import delivered label files and decide the agreement gate."""
     home = opened_home()
     key = parse_round(round, start=home.settings.start)
+    _refuse_in(home, key, "collecting", "abandoned")
     execute(home, "import_labels", key, progress=not as_json)
     _show(home, [round_state(home, key)], "round.import", as_json, {"round": key})
 
@@ -90,6 +91,7 @@ def close(round: str = ROUND, as_json: bool = JSON) -> None:
     """From accepted preferences to the promotion decision. Refused without a passing agreement verdict."""
     home = opened_home()
     key = parse_round(round, start=home.settings.start)
+    _refuse_in(home, key, "collecting", "published", "abandoned")
     execute(home, "close_round", key, progress=not as_json)
     _show(home, [round_state(home, key)], "round.close", as_json, {"round": key})
 
@@ -157,6 +159,13 @@ def settle(home: Home, key: str, *, backfill_from: str, simulated: bool, progres
     if standing.state != "ready":
         raise RoundRefused(f"round {key} is {standing.state}: {standing.explanation}. {standing.next_step}")
     execute(home, "close_round", key, tags=tags, progress=progress)
+
+
+def _refuse_in(home: Home, key: str, *states: str) -> None:
+    """Before a run is started that could only fail."""
+    standing = round_state(home, key)
+    if standing.state in states:
+        raise RoundRefused(f"round {key} is {standing.state}: {standing.explanation}. {standing.next_step}")
 
 
 def _refuse_future(home: Home, key: str) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from flywheel.dataset.parts import SCHEMA, conform_part, describe
 from flywheel.errors import BadInput, GateNotPassed, IntegrityError, NotFound, RoundRefused
@@ -44,19 +45,22 @@ class DatasetStore:
 
     def head(self) -> DatasetManifest | None:
         """The newest version, or None before the first. Raises `IntegrityError` when its manifest is not the one that HEAD names."""
-        pointer = read_json(self.root / "HEAD")
+        pointer = self._pointer()
         if pointer is None:
             return None
-        version = str(pointer["version"])
-        if self.manifest_sha256(version) != pointer["manifest_sha256"]:
+        version, sha256 = pointer
+        if self.manifest_sha256(version) != sha256:
             raise IntegrityError(
                 f"datasets/{version}/manifest.json is not the one that HEAD names; `flywheel audit verify` shows the extent"
             )
         return self.get(version)
 
     def get(self, version: str) -> DatasetManifest:
-        """The manifest of a published version. Raises `NotFound` naming the newest one."""
-        return DatasetManifest.model_validate_json(self._manifest_bytes(version))
+        """The manifest of a published version. Raises `NotFound` naming the newest one, `IntegrityError` on one that cannot be read."""
+        try:
+            return DatasetManifest.model_validate_json(self._manifest_bytes(version))
+        except ValidationError:
+            raise IntegrityError(f"datasets/{version}/manifest.json is damaged; `flywheel audit verify` shows the extent") from None
 
     def manifest_sha256(self, version: str) -> str:
         """SHA-256 of a version's manifest file: what names the version beyond doubt."""
@@ -137,6 +141,7 @@ class DatasetStore:
         part = DatasetPart(round=round, file=f"parts/{sha256[:16]}.parquet", sha256=sha256, rows=table.num_rows)
         with self._lock():
             head = self.head()
+            self._refuse_lost_head(head)
             if head is not None and part in head.parts:
                 return self.get(self._accepted_in(head.version)[round])
             standing = head.version if head else None
@@ -182,9 +187,25 @@ class DatasetStore:
 
     # --- inside ---
 
+    def _pointer(self) -> tuple[str, str] | None:
+        """(version, SHA-256 of its manifest) that HEAD names, or None before the first publication."""
+        try:
+            pointer = read_json(self.root / "HEAD")
+            return None if pointer is None else (f"v{int(pointer['version'][1:])}", str(pointer["manifest_sha256"]))
+        except (ValueError, KeyError, TypeError):
+            raise IntegrityError("datasets/HEAD is damaged; restore it from its backup (`flywheel audit verify` shows the extent)") from None
+
+    def _refuse_lost_head(self, head: DatasetManifest | None) -> None:
+        """A crash leaves at most one manifest above HEAD, which the next publication replaces. More are published versions, which HEAD has
+        lost: building on it would write over them."""
+        after = int(head.version[1:]) + 2 if head else 2
+        if (self.root / f"v{after}" / "manifest.json").exists():
+            named = head.version if head else "nothing"
+            raise IntegrityError(f"datasets/HEAD names {named}, yet v{after} lies there: restore HEAD from its backup")
+
     def _manifest_bytes(self, version: str) -> bytes:
         number = version.removeprefix("v")
-        newest = (read_json(self.root / "HEAD") or {}).get("version")
+        newest = (self._pointer() or (None, ""))[0]
         published = number.isdecimal() and newest is not None and 1 <= int(number) <= int(newest[1:])
         if not published or version != f"v{int(number)}":
             raise NotFound(f"dataset version {version!r} does not exist; the newest is {newest or 'none: nothing is published yet'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass, field
 
 from flywheel.errors import FlywheelError
@@ -62,7 +63,7 @@ def _journal(home: Home, report: AuditReport) -> None:
             report.checked["journal_events"], head = journal.head()
             if report.checked["journal_events"]:
                 report.heads["journal"] = head
-    except FlywheelError as error:
+    except (FlywheelError, sqlite3.Error) as error:
         report.problems.append(f"journal: {error}")
 
 

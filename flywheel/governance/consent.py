@@ -86,10 +86,8 @@ class ConsentLedger:
         for event in self.events():
             if event.purpose == purpose and event.effective_at <= at:
                 before = said.get(event.subject_id)
-                if before is None or before.effective_at <= event.effective_at:
-                    same_moment = before is not None and before.effective_at == event.effective_at
-                    if not (same_moment and before is not None and before.action == "withdrawn"):
-                        said[event.subject_id] = event
+                if before is None or (before.effective_at, before.action == "withdrawn") <= (event.effective_at, event.action == "withdrawn"):
+                    said[event.subject_id] = event
         return said
 
     def allowed(self, purpose: str, at: datetime) -> dict[str, ConsentEvent]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -30,7 +31,11 @@ SOURCE = "inbox"
 SIMULATED_PREFIX = "sim-"
 MAX_LINE_BYTES = 4_000_000
 CLOCK_SKEW = timedelta(minutes=5)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 KEYED_ID = re.compile(r"[0-9a-f]{32}")
+SIMULATED_NAME = re.compile(r"sim-[a-z0-9_.-]{1,60}")
+SOURCE_NAME = re.compile(r"[\w][\w .+/-]{0,63}")
+BOM = b"\xef\xbb\xbf"
 CHOICES = ("left", "right", "tie", "both_bad", "skip")
 
 Tasks = Callable[[str], LabelingTask | None] | Mapping[str, LabelingTask]
@@ -38,7 +43,8 @@ Tasks = Callable[[str], LabelingTask | None] | Mapping[str, LabelingTask]
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did. `counts`: files, lines, accepted, repeated, quarantined, unfinished (last lines still being written).
+    """What an import did. `counts`: files, files_ignored (other names than *.jsonl), lines, accepted, repeated, quarantined, unfinished
+    (last lines still being written).
     lines == accepted + repeated + quarantined. `reasons`: quarantined lines by reason code. `quarantine`: `QuarantinedRow` table."""
 
     counts: dict[str, int]
@@ -71,7 +77,8 @@ def import_label_files(
 
     A rater id that is neither registered, simulated (`sim-`) nor a keyed id already is replaced by a keyed pseudonym."""
     find = tasks if callable(tasks) else tasks.get
-    counts = Counter(files=0, lines=0, accepted=0, repeated=0, quarantined=0, unfinished=0)
+    files, ignored = label_files(inbox)
+    counts = Counter(files=0, files_ignored=ignored, lines=0, accepted=0, repeated=0, quarantined=0, unfinished=0)
     rows: list[QuarantinedRow] = []
     good: list[tuple[_Line, AnnotationEvent, str]] = []
 
@@ -80,7 +87,7 @@ def import_label_files(
         if round is None or task_round in (None, round):
             rows.append(_quarantined(line, error, task_round or round or round_of(now)))
 
-    for path in sorted(inbox.glob("*.jsonl")) if inbox.is_dir() else []:
+    for path in files:
         counts["files"] += 1
         lines, unfinished = _lines(path)
         counts["unfinished"] += unfinished
@@ -116,7 +123,7 @@ def import_label_files(
 def label_set_sha256(inbox: Path, journal: Journal) -> str | None:
     """Hash of all labels there are: the inbox's files, and the journal's events that came in by other ways. Importing the inbox does not
     change it, so a sensor that watches it starts one run for each delivery. None where there are no labels at all."""
-    files = sorted(inbox.glob("*.jsonl")) if inbox.is_dir() else []
+    files, _ = label_files(inbox)
     others = journal.event_ids(except_source=SOURCE)
     if not files and not others:
         return None
@@ -129,6 +136,13 @@ def label_set_sha256(inbox: Path, journal: Journal) -> str | None:
     return digest.hexdigest()
 
 
+def label_files(inbox: Path) -> tuple[list[Path], int]:
+    """The files to read, by name, and how many others lie there. Names with a leading dot are still being written and ignored."""
+    seen = sorted(p for p in inbox.iterdir() if not p.name.startswith(".")) if inbox.is_dir() else []
+    found = [p for p in seen if p.suffix == ".jsonl" and p.is_file()]
+    return found, len(seen) - len(found)
+
+
 def event_id(event: AnnotationEvent, ids: Ids) -> str:
     """The id of an answer: the same task, rater and content give the same id, by whatever way it comes in."""
     content = json.dumps(event.model_dump(mode="json", exclude={"event_id", "source"}), sort_keys=True, ensure_ascii=False)
@@ -139,7 +153,10 @@ def _lines(path: Path) -> tuple[list[_Line], int]:
     """The file's lines without blank ones. A last line without newline counts only when it is a whole JSON object: otherwise the file
     is still being written, and the next read gets it."""
     found, offset, unfinished = [], 0, 0
+    name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
     payload = path.read_bytes()
+    if payload.startswith(BOM):
+        payload, offset = payload[len(BOM) :], len(BOM)
     parts = payload.split(b"\n")
     for number, part in enumerate(parts, start=1):
         last = number == len(parts)
@@ -147,7 +164,7 @@ def _lines(path: Path) -> tuple[list[_Line], int]:
             if last and not _whole(part):
                 unfinished += 1
             else:
-                found.append(_Line(path.name, number, offset, part.rstrip(b"\r")))
+                found.append(_Line(name, number, offset, part.rstrip(b"\r")))
         offset += len(part) + 1
     return found, unfinished
 
@@ -163,7 +180,7 @@ def _object(raw: bytes) -> dict[str, Any]:
     if len(raw) > MAX_LINE_BYTES:
         raise Refused("line_too_long", f"the line has {len(raw)} bytes; at most {MAX_LINE_BYTES} are read")
     try:
-        value = json.loads(raw.decode())
+        value = json.loads(raw.decode(), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise Refused("wrong_encoding", f"not UTF-8 at byte {error.start} of the line; save the file as UTF-8") from None
     except (ValueError, RecursionError) as error:
@@ -173,20 +190,36 @@ def _object(raw: bytes) -> dict[str, Any]:
     return value
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys occur once: of two answers in one line, neither is the rater's."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = next(k for k, n in Counter(k for k, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {twice!r} occurs twice")
+    return made
+
+
 def read_event(
     value: Mapping[str, Any], task: LabelingTask | None, *, ids: Ids, raters: Mapping[str, Rater], now: datetime
 ) -> AnnotationEvent:
     """One delivered answer, checked against its task, with `decision` unswapped, rater pseudonymised and id made. Raises `Refused`."""
     fields = {"source": "file", **value}
+    for name in ("task_id", "rater"):
+        if not isinstance(fields.get(name), str) or not fields[name].strip():
+            raise Refused("invalid_field" if fields.get(name) is not None else "missing_field", f"{name} is required, as text", name)
+    for name in ("likert_a", "likert_b", "likert_left", "likert_right", "active_s"):
+        if isinstance(fields.get(name), bool):
+            raise Refused("invalid_field", f"{name} must be a number, is true or false", name)
     delivered_id = fields.pop("event_id", None)
     _unswap(fields, task)
-    if "rater" in fields and isinstance(fields["rater"], str):
-        fields["rater"] = _pseudonym(fields["rater"], ids, raters)
+    fields["rater"] = _pseudonym(fields["rater"].strip(), ids, raters)
     try:
         event = AnnotationEvent.model_validate_json(json.dumps(fields))
     except ValidationError as error:
         raise _from_validation(error) from None
-    except ValueError as error:
+    except TypeError:  # ended_at cannot be compared with started_at
+        raise Refused("invalid_field", "one of started_at and ended_at has no offset; write Z for UTC", "started_at") from None
+    except (ValueError, RecursionError) as error:
         raise Refused("invalid_field", str(error)) from None
     if task is None:
         raise Refused("unknown_task", f"no published batch has a task {event.task_id}; is the batch of this installation?", "task_id")
@@ -203,6 +236,11 @@ def read_event(
         )
     if registered is not None and registered.origin != event.origin:
         raise Refused("origin_mismatch", f"origin {event.origin!r}, but the rater is registered as {registered.origin!r}", "origin")
+    if event.origin == "expert" and registered is None:
+        message = f"rater {event.rater} says to be an expert and is not registered: an expert's word decides; add a line to restricted/raters.jsonl"
+        raise Refused("origin_mismatch", message, "origin")
+    if not SOURCE_NAME.fullmatch(event.source):
+        raise Refused("invalid_field", "source is stored openly: a short name (letters, digits, space . + / - _; at most 64)", "source")
     if event.origin == "judge":
         raise Refused("origin_mismatch", "a judge's labels come from `judge_labels`, not from label files", "origin")
     if task.policy_reference_required and event.decision != "skip" and not (event.policy_reference or "").strip():
@@ -239,9 +277,11 @@ def _set_once(fields: dict[str, Any], unswapped: Mapping[str, Any]) -> None:
 
 
 def _pseudonym(raw: str, ids: Ids, raters: Mapping[str, Rater]) -> str:
-    """A vendor's rater id may be an e-mail address: only known pseudonyms pass as they are."""
+    """A vendor's rater id may be an e-mail address: only known pseudonyms pass as they are. Nobody is called almost like a simulated rater."""
+    if raw not in raters and raw.casefold().startswith(SIMULATED_PREFIX) and not SIMULATED_NAME.fullmatch(raw):
+        raise Refused("invalid_field", "a simulated rater's name is sim- and lower-case letters, digits, _ . - (no address)", "rater")
     known = raw in raters or raw.startswith(SIMULATED_PREFIX) or KEYED_ID.fullmatch(raw)
-    return raw if known or not raw.strip() else ids.make("rater", raw)
+    return raw if known else ids.make("rater", raw)
 
 
 def _check_times(event: AnnotationEvent, now: datetime) -> None:
@@ -251,12 +291,12 @@ def _check_times(event: AnnotationEvent, now: datetime) -> None:
             continue
         if value.tzinfo is None:
             raise Refused("invalid_field", f"{value.isoformat()} has no offset; write {value.isoformat()}Z for UTC", name)
-        if value.astimezone(UTC) > now + CLOCK_SKEW:
+        if value < EARLIEST:
+            raise Refused("invalid_field", f"{value.isoformat()} lies before the year {EARLIEST.year}: not set, or in another unit?", name)
+        if value > now + CLOCK_SKEW:
             raise Refused("future_timestamp", f"{value.isoformat()} lies after the present {now.isoformat()}", name)
     if event.active_s is not None and event.active_s < 0:
         raise Refused("invalid_field", f"active_s is {event.active_s}; seconds are never negative", "active_s")
-    if not event.rater.strip() or not event.task_id.strip():
-        raise Refused("missing_field", "rater and task_id may not be empty", "rater" if event.task_id.strip() else "task_id")
 
 
 def _from_validation(error: ValidationError) -> Refused:

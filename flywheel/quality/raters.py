@@ -24,6 +24,7 @@ from flywheel.storage import from_table, to_table
 
 EFFECTIVE_SIDE_BIAS = 0.15  # a rater is paused for side bias only when the left share is off by as much
 OUTLIER_Z = -3.0
+SHORTEST_S = 0.001  # a median of no time at all is the hastiest, not one to leave out
 NO_TIME = datetime.max.replace(tzinfo=UTC)
 
 
@@ -42,7 +43,7 @@ def rater_quality(annotations: pa.Table, *, round: str, settings: QualitySetting
     side_p = _side_bias(by_rater, lefts)
     biased = holm({r: p for r, p in side_p.items() if p is not None}, settings.side_bias_p)
     times = {r: _median_active_s(by_rater[r]) for r in raters}
-    hasty = _hasty({r: t for r, t in times.items() if t})
+    hasty = _hasty({r: t for r, t in times.items() if t is not None})
     rows = []
     for rater in raters:
         given = by_rater[rater]
@@ -146,7 +147,7 @@ def _hasty(times: dict[str, float]) -> set[str]:
     """Raters whose log median time lies more than 3 robust standard deviations below the others' median. Slowness is no fault."""
     if len(times) < 5:
         return set()
-    logs = {r: math.log(t) for r, t in times.items()}
+    logs = {r: math.log(max(t, SHORTEST_S)) for r, t in times.items()}
     middle = median(logs.values())
     spread = 1.4826 * median(abs(v - middle) for v in logs.values())
     return {r for r, v in logs.items() if spread > 0 and (v - middle) / spread < OUTLIER_Z}

@@ -35,6 +35,8 @@ def sql(
 
     Example: flywheel sql "select round, arm, count(*) from selection group by all order by all"
     """
+    if restricted and not restricted.strip():
+        raise AccessRefused("a blank is no reason: --restricted REASON (the query is audited)")
     home = Home(Settings.load())
     connection = open_connection(home, restricted=restricted)
     if query:

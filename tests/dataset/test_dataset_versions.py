@@ -293,6 +293,28 @@ def test_a_head_that_was_set_back_is_reported(store, publish, preferences, round
     publish(preferences(rounds[2]), rounds[2], "v2")
     (store.root / "HEAD").write_bytes(head)
     assert store.verify() == ["HEAD names v1, yet v3 lies there: HEAD was set back"]
+    with pytest.raises(IntegrityError, match="v3 lies there"):  # it would write over v2
+        publish(preferences(rounds[3]), rounds[3], "v1")
+    (store.root / "HEAD").unlink()
+    with pytest.raises(IntegrityError, match="v2 lies there"):
+        publish(preferences(rounds[3]), rounds[3])
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b"{}", b'{"version": 2, "manifest_sha256": "x"}', b'{"version": "vx"}'])
+def test_a_damaged_head_is_an_integrity_error_not_a_crash(store, publish, preferences, rounds, damaged):
+    publish(preferences(rounds[0]), rounds[0])
+    (store.root / "HEAD").write_bytes(damaged)
+    for use in (store.head, lambda: store.get("v1"), lambda: publish(preferences(rounds[1]), rounds[1], "v1")):
+        with pytest.raises(IntegrityError, match="HEAD is damaged"):
+            use()
+    assert store.verify()
+
+
+def test_a_damaged_manifest_is_an_integrity_error_not_a_crash(store, publish, preferences, rounds):
+    publish(preferences(rounds[0]), rounds[0])
+    (store.root / "v1" / "manifest.json").write_bytes(b"{}")
+    with pytest.raises(IntegrityError, match="v1/manifest.json is damaged"):
+        store.get("v1")
 
 
 def test_a_missing_part_or_manifest_is_reported_not_raised(store, publish, preferences, rounds):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from flywheel.governance import ProvenanceLog, provenance_log, verify_audit
-from flywheel.records import CostEvent, ModelManifest
+from flywheel.labeling import Journal
+from flywheel.records import AnnotationEvent, CostEvent, ModelManifest
 from flywheel.settings import Settings
 from flywheel.storage import Home, sha256_file, to_table, write_json
 
@@ -96,3 +99,19 @@ def test_the_audit_names_every_altered_file_and_does_not_stop_at_the_first(tmp_p
     problems = "\n".join(verify_audit(home).problems)
     for place in ("weights.bin", "cost_events[2026-01-05]", "provenance.jsonl line 1"):
         assert place in problems
+
+
+def test_the_audit_covers_the_annotation_journal(tmp_path: Path) -> None:
+    home = installation(tmp_path)
+    event = AnnotationEvent(event_id="e1", task_id="t1", rater="w1", decision="a", guideline_sha256="0" * 64, source="page", origin="human")
+    Journal(home.restricted / "journal.sqlite").append([event], "page", at=AT)
+    assert verify_audit(home).checked["journal_events"] == 1
+    with closing(sqlite3.connect(home.restricted / "journal.sqlite")) as db:
+        db.execute("drop trigger events_never_change")
+        db.execute("update events set payload = replace(payload, '\"decision\": \"a\"', '\"decision\": \"b\"')")
+        db.commit()
+    assert any("the answer of event 1 is not what was recorded" in p for p in verify_audit(home).problems)
+    for suffix in ("", "-wal", "-shm"):
+        (home.restricted / f"journal.sqlite{suffix}").unlink(missing_ok=True)
+    (home.restricted / "journal.sqlite").write_bytes(b"no database" * 100)
+    assert any("cannot be read as a journal" in p for p in verify_audit(home).problems)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flywheel.errors import ConsentMissing
+from flywheel.errors import ConsentMissing, IntegrityError
 from flywheel.governance import ConsentLedger, allowed_rows, filter_consented, make_consent_event
 from flywheel.records import ConsentEvent, LogRecord
 from flywheel.storage import Ids, to_table
@@ -129,6 +129,15 @@ def test_an_altered_ledger_is_found_out(tmp_path: Path) -> None:
     ConsentLedger(path).append([event(), event("withdrawn", 1)])
     path.write_bytes(path.read_bytes().replace(b'"withdrawn"', b'"granted"'))
     assert any("line 2" in p for p in ConsentLedger(path).verify())
+    with pytest.raises(IntegrityError, match="nobody's consent"):  # the changed line may be a withdrawal
+        ConsentLedger(path).allowed("labeling", T0 + DAY)
+
+
+def test_of_a_grant_and_a_withdrawal_of_one_moment_the_withdrawal_stands_in_either_order(tmp_path: Path) -> None:
+    for name, actions in (("x", ("granted", "withdrawn")), ("y", ("withdrawn", "granted"))):
+        ledger = ConsentLedger(tmp_path / name)
+        ledger.append([event(action, 1) for action in actions])
+        assert ledger.allowed("labeling", T0 + DAY) == {}
 
 
 MOVES = st.lists(st.tuples(st.sampled_from(["granted", "withdrawn"]), st.integers(0, 6), st.none() | st.integers(0, 8)), max_size=8)
@@ -140,8 +149,9 @@ def test_the_fold_is_the_last_effective_event(tmp_path_factory: pytest.TempPathF
     ledger = ConsentLedger(tmp_path_factory.mktemp("l") / "c.jsonl")
     ledger.append([event(a, d, expires=e if a == "granted" else None, source=str(i)) for i, (a, d, e) in enumerate(moves)])
     heard = [(d, i, a, e) for i, (a, d, e) in enumerate(moves) if d <= at]
-    expected = bool(heard) and max(heard, key=lambda m: m[:2])[2] == "granted"
-    if expected:
-        expires = max(heard, key=lambda m: m[:2])[3]
+    last = max(heard, key=lambda m: (m[0], m[2] == "withdrawn", m[1]), default=None)  # of one moment, the withdrawal
+    expected = last is not None and last[2] == "granted"
+    if last is not None and expected:
+        expires = last[3]
         expected = expires is None or expires > at
     assert bool(ledger.allowed("labeling", T0 + at * DAY)) == expected

@@ -209,6 +209,20 @@ def test_every_text_field_of_a_record_is_redacted(vault: Vault) -> None:
     assert residual_leaks(table, vault) == []
 
 
+def test_two_people_of_one_conversation_are_both_known(vault: Vault) -> None:
+    first = record(1, "The parcel for Xanthippe Okonkwo is late", profile={"name": "Xanthippe Okonkwo", "record_id": "raw-77191"})
+    second = record(2, "It says raw-77191 was for Ptolemy Vandersloot", minute=1, profile={"name": "Ptolemy Vandersloot", "record_id": "raw-77192"})
+    text = str([r.model_dump() for r in redacted(vault, first, second)])
+    for value in ("Xanthippe", "Okonkwo", "Ptolemy", "Vandersloot", "raw-77191"):
+        assert value not in text
+
+
+def test_who_speaks_is_a_person_and_which_tool_answers_is_not(vault: Vault) -> None:
+    turns = [{"role": "user", "content": "Hello", "name": "Xanthippe"}, {"role": "tool", "content": "{}", "name": "get_weather"}]
+    (made,) = redacted(vault, record(messages=turns))
+    assert [m.name for m in made.messages] == ["[PERSON_1]", "get_weather"]
+
+
 def test_a_tool_call_without_personal_data_keeps_its_bytes(vault: Vault) -> None:
     arguments = '{"b": 1,   "a":[2]}'
     (found,) = redacted(

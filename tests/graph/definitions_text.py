@@ -1,6 +1,6 @@
 """The graph as text, one line a thing: what the snapshot compares.
 
-    python -m tests.graph.definitions_text > tests/graph/definitions.txt
+python -m tests.graph.definitions_text > tests/graph/definitions.txt
 """
 
 from __future__ import annotations

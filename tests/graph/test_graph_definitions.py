@@ -130,7 +130,9 @@ EXCEPTIONS = {
 def test_loading_warns_of_nothing(tmp_path: Path) -> None:
     """Partitioned asset checks are Preview in Dagster 1.13 and silenced where they are declared (assets/checks/gates.py)."""
     code = LOADING.format(home=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT, env=environment(tmp_path), check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT, env=environment(tmp_path), check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 

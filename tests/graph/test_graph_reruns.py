@@ -138,7 +138,9 @@ def test_an_abandoned_round_stays_abandoned(small_home: Home) -> None:
     reopened = run(small_home, "weekly_round", R2, select=["round_context"])
     assert reopened.exit_code == RoundRefused.exit_code
     succeed(small_home, "report", R2)
-    assert {k: v for k, v in hashes(small_home).items() if not k.startswith("cost")} == {k: v for k, v in before.items() if not k.startswith("cost")}
+    assert {k: v for k, v in hashes(small_home).items() if not k.startswith("cost")} == {
+        k: v for k, v in before.items() if not k.startswith("cost")
+    }
 
 
 def test_a_closed_round_cannot_be_abandoned(small_home: Home) -> None:
@@ -148,7 +150,13 @@ def test_a_closed_round_cannot_be_abandoned(small_home: Home) -> None:
 
 def test_late_labels_of_a_closed_round_are_banked_in_the_open_one(small_home: Home) -> None:
     batch = small_home.lake.read("labeling_batch", R1).to_pylist()[0]
-    line = {"task_id": batch["task_id"], "rater": "sim-late", "decision": "a", "guideline_sha256": batch["guideline_sha256"], "origin": "simulated"}
+    line = {
+        "task_id": batch["task_id"],
+        "rater": "sim-late",
+        "decision": "a",
+        "guideline_sha256": batch["guideline_sha256"],
+        "origin": "simulated",
+    }
     (small_home.label_inbox / "late.jsonl").write_text(json.dumps(line) + "\n")
     before = hashes(small_home)[f"annotations[{R1}]"]
     label(small_home, R2)

@@ -28,9 +28,12 @@ def instance():
 
 
 def test_monday_opens_the_week_that_has_just_ended() -> None:
-    schedule = build_defs().resolve_schedule_def("monday_morning")
+    defs = build_defs()
+    schedule = defs.resolve_schedule_def("monday_morning")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * 1", "UTC")
-    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 1, 19, 6, tzinfo=UTC))
+    context = dg.build_schedule_context(
+        scheduled_execution_time=datetime(2026, 1, 19, 6, tzinfo=UTC), repository_def=defs.get_repository_def()
+    )
     requests = schedule.evaluate_tick(context).run_requests
     assert [r.partition_key for r in requests] == [R2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,15 @@ def quarantined(result: Any) -> list[QuarantinedRow]:
         ({"active_s": -1}, "invalid_field", "active_s"),
         ({"ended_at": "2026-01-14T10:00:00"}, "invalid_field", "ended_at"),
         ({"started_at": "2026-01-14T10:00:00Z", "ended_at": "2026-01-14T09:00:00Z"}, "invalid_field", None),
+        ({"started_at": "2026-01-14T10:00:00", "ended_at": "2026-01-14T10:01:00Z"}, "invalid_field", "started_at"),
+        ({"ended_at": "0001-01-01T00:00:00+14:00"}, "invalid_field", "ended_at"),
+        ({"ended_at": "9999-12-31T23:59:59-14:00"}, "future_timestamp", "ended_at"),
+        ({"active_s": True}, "invalid_field", "active_s"),
+        ({"likert_a": True}, "invalid_field", "likert_a"),
+        ({"source": "ada@example.com"}, "invalid_field", "source"),
+        ({"rater": "sim-ada@example.com", "origin": "simulated"}, "invalid_field", "rater"),
+        ({"rater": "SIM-1"}, "invalid_field", "rater"),
+        ({"origin": "expert"}, "origin_mismatch", "origin"),
         ({"ended_at": "2026-03-01T00:00:00Z"}, "future_timestamp", "ended_at"),
         ({"guideline_sha256": "cd" * 32}, "stale_guideline", "guideline_sha256"),
         ({"decision": "both_bad"}, "missing_rationale", "rationale"),
@@ -52,7 +62,7 @@ def test_a_line_that_cannot_be_used_is_quarantined_with_its_reason(
     (row,) = quarantined(result)
     assert (row.reason, row.field, row.file, row.line, row.stage) == (reason, field, "a.jsonl", 2, "labeling")
     assert json.loads(row.raw) == desk.line(**change)
-    assert result.counts == {"files": 1, "lines": 2, "accepted": 1, "repeated": 0, "quarantined": 1, "unfinished": 0}
+    assert result.counts == {"files": 1, "files_ignored": 0, "lines": 2, "accepted": 1, "repeated": 0, "quarantined": 1, "unfinished": 0}
 
 
 @pytest.mark.parametrize(
@@ -179,3 +189,27 @@ def test_the_rater_registry_is_read_whole_or_refused_with_its_place(tmp_path: An
         path.write_text(json.dumps(good) + "\n" + json.dumps(bad) + "\n")
         with pytest.raises(BadInput, match=r"raters\.jsonl, line 2"):
             read_raters(path)
+
+
+def test_a_line_that_answers_twice_is_nobodys_answer(desk: Any) -> None:
+    desk.put(json.dumps(desk.line(decision="a"))[:-1] + ', "decision": "b"}')
+    assert desk.read().reasons == {"malformed_json": 1}
+
+
+def test_blanks_around_a_name_make_no_second_rater(desk: Any) -> None:
+    desk.put(desk.line(rater="w1"), desk.line(rater=" w1 "))
+    result = desk.read()
+    assert (result.counts["accepted"], result.counts["repeated"]) == (1, 1)
+
+
+def test_what_is_no_label_file_is_counted_and_a_strange_file_name_is_no_obstacle(desk: Any) -> None:
+    desk.put("\ufeff" + json.dumps(desk.line()))
+    (desk.inbox / "folder.jsonl").mkdir()
+    (desk.inbox / "gone.jsonl").symlink_to(desk.inbox / "nowhere")
+    (desk.inbox / "answers.csv").write_text("task_id,choice\n")
+    with open(os.fsencode(desk.inbox) + b"/\xff.jsonl", "wb") as file:
+        file.write(b"{\n")
+    result = desk.read()
+    assert (result.counts["files"], result.counts["files_ignored"], result.counts["accepted"]) == (2, 3, 1)
+    assert [q.file for q in quarantined(result)] == ["\\xff.jsonl"]
+    assert label_set_sha256(desk.inbox, desk.journal)
