@@ -15,7 +15,10 @@ from resources.store import Store
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
-@dg.sensor(job=import_labels, minimum_interval_seconds=30, default_status=RUNNING)
+@dg.sensor(
+    job=import_labels, minimum_interval_seconds=30, default_status=RUNNING,
+    description="New label files or journal entries: import them for every published round that is not settled.",
+)  # fmt: skip
 def labels_arrived(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult | dg.SkipReason:
     """New label files or journal entries: import them for every published round that is not settled."""
     home = store.home
@@ -37,7 +40,10 @@ def labels_arrived(context: dg.SensorEvaluationContext, store: Store) -> dg.Sens
     return dg.SensorResult(run_requests=requests, asset_events=events, cursor=" ".join(sorted(keys.values())))
 
 
-@dg.sensor(job=close_round, minimum_interval_seconds=30, default_status=RUNNING)
+@dg.sensor(
+    job=close_round, minimum_interval_seconds=30, default_status=RUNNING,
+    description="Closes the oldest unsettled round once its agreement gate has passed for exactly its present annotations.",
+)  # fmt: skip
 def round_is_ready(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult | dg.SkipReason:
     """The oldest unsettled round has a passing verdict for exactly its present annotations: close it. Later ones wait their turn."""
     home = store.home
@@ -62,13 +68,19 @@ def _report_on(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipRea
     return dg.RunRequest(run_key=context.dagster_run.run_id, partition_key=round)
 
 
-@dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=ROUND_JOBS, request_job=report, default_status=RUNNING)
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=ROUND_JOBS, request_job=report, default_status=RUNNING,
+    description="Renders the round's page after each of its jobs.",
+)  # fmt: skip
 def report_after_success(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
     """Render the round's page after each of its jobs."""
     return _report_on(context)
 
 
-@dg.run_status_sensor(run_status=dg.DagsterRunStatus.FAILURE, monitored_jobs=ROUND_JOBS, request_job=report, default_status=RUNNING)
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.FAILURE, monitored_jobs=ROUND_JOBS, request_job=report, default_status=RUNNING,
+    description="Renders the round's page also when a gate failed: it says which and why.",
+)  # fmt: skip
 def report_after_failure(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
     """Also when a gate failed: the page then says which and why."""
     return _report_on(context)

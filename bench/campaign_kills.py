@@ -10,6 +10,7 @@ equal, hash by hash. The fast suite's slow test uses `killed_demo` with the name
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -73,10 +74,8 @@ def kill_after_seconds(folder: Path, seconds: float, weeks: int, logs: int) -> s
     process = start(folder, weeks, logs)
     assert process.stderr is not None
     threading.Thread(target=process.stderr.read, daemon=True).start()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        pass
     return _kill(process, f"after {seconds:.2f} s")
 
 

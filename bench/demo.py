@@ -34,7 +34,17 @@ def tree_mb(process: psutil.Process) -> float:
 
 def run(home: Path, weeks: int, logs: int) -> tuple[float, float, dict[str, object]]:
     """Seconds, peak MB and the command's result."""
-    command = [str(Path(sys.executable).with_name("flywheel")), "demo", "--home", str(home), "--weeks", str(weeks), "--logs", str(logs), "--json"]
+    command = [
+        str(Path(sys.executable).with_name("flywheel")),
+        "demo",
+        "--home",
+        str(home),
+        "--weeks",
+        str(weeks),
+        "--logs",
+        str(logs),
+        "--json",
+    ]
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     peak, watched, stop = 0.0, psutil.Process(process.pid), threading.Event()
@@ -81,7 +91,9 @@ def main(arguments: list[str] | None = None) -> dict[str, object]:
     print(f"{'seconds after set-up (median)':36}{seconds:12.0f}{GOAL['seconds']:10.0f}")
     print(f"{'peak memory, MB (whole tree, PSS)':36}{result['peak_memory_mb']!s:>12}{GOAL['memory_mb']:10.0f}")
     print(f"{'second run, seconds':36}{again_s:12.1f}{GOAL['second_run_seconds']:10.0f}")
-    print(f"same hashes in every home: {result['same_hashes_in_every_home']}; after a second run: {result['same_hashes_after_a_second_run']}")
+    print(
+        f"same hashes in every home: {result['same_hashes_in_every_home']}; after a second run: {result['same_hashes_after_a_second_run']}"
+    )
     return result
 
 

@@ -147,8 +147,7 @@ def state_of(home: Home) -> dict[str, str]:
     found["models"] = json.dumps(sorted(p.name for p in home.models.iterdir() if p.is_dir() and "-" in p.name))
     journal = Journal(home.restricted / "journal.sqlite")
     found["journal"] = str(journal.head())
-    for log in [provenance_log(home).path, consent_ledger(home).path]:
-        found[log.name] = hashlib.sha256(log.read_bytes()).hexdigest()
+    found["provenance"], found["consent"] = provenance_log(home).head(), consent_ledger(home).head()
     found["log files"] = json.dumps({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(Path(home.landing).glob("*"))})
     return found
 

@@ -193,7 +193,9 @@ class DatasetStore:
             pointer = read_json(self.root / "HEAD")
             return None if pointer is None else (f"v{int(pointer['version'][1:])}", str(pointer["manifest_sha256"]))
         except (ValueError, KeyError, TypeError):
-            raise IntegrityError("datasets/HEAD is damaged; restore it from its backup (`flywheel audit verify` shows the extent)") from None
+            raise IntegrityError(
+                "datasets/HEAD is damaged; restore it from its backup (`flywheel audit verify` shows the extent)"
+            ) from None
 
     def _refuse_lost_head(self, head: DatasetManifest | None) -> None:
         """A crash leaves at most one manifest above HEAD, which the next publication replaces. More are published versions, which HEAD has

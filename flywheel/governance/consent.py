@@ -86,7 +86,10 @@ class ConsentLedger:
         for event in self.events():
             if event.purpose == purpose and event.effective_at <= at:
                 before = said.get(event.subject_id)
-                if before is None or (before.effective_at, before.action == "withdrawn") <= (event.effective_at, event.action == "withdrawn"):
+                if before is None or (before.effective_at, before.action == "withdrawn") <= (
+                    event.effective_at,
+                    event.action == "withdrawn",
+                ):
                     said[event.subject_id] = event
         return said
 

@@ -11,7 +11,7 @@ import typer
 from flywheel.errors import AccessRefused, BadInput
 from flywheel.ingestion import Imported, import_landing
 from flywheel.ingestion.elsewhere import row_keys
-from flywheel.ingestion.quarantine import RowKey
+from flywheel.ingestion.quarantine import RowKey, row_key
 from flywheel.output import frame, print_frame, print_table
 from flywheel.records import LogRecord
 from flywheel.rounds import parse_round, round_of
@@ -77,6 +77,8 @@ def quarantine(
         for key in [parse_round(round)] if round else home.lake.rounds(table):
             if home.lake.manifest(table, key):
                 found += home.lake.read(table, key).to_pylist()
+    # a label that no task claims stands in every round that read the inbox: once is enough
+    found = list({(q["stage"], *row_key(q["file"], q["line"], q["raw"])): q for q in reversed(found)}.values())[::-1]
     if show.strip():
         from flywheel.governance import provenance_log
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,19 +22,18 @@ from pydantic import ValidationError
 
 from flywheel.labeling.batch import OTHER
 from flywheel.labeling.journal import Journal
+from flywheel.labeling.label_lines import Line, Refused, label_files, lines_of, object_of
 from flywheel.records import AnnotationEvent, LabelingTask, QuarantinedRow, Rater, Side
 from flywheel.rounds import round_of
 from flywheel.storage import Ids, to_table
 
 SOURCE = "inbox"
 SIMULATED_PREFIX = "sim-"
-MAX_LINE_BYTES = 4_000_000
 CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 KEYED_ID = re.compile(r"[0-9a-f]{32}")
 SIMULATED_NAME = re.compile(r"sim-[a-z0-9_.-]{1,60}")
 SOURCE_NAME = re.compile(r"[\w][\w .+/-]{0,63}")
-BOM = b"\xef\xbb\xbf"
 CHOICES = ("left", "right", "tie", "both_bad", "skip")
 
 Tasks = Callable[[str], LabelingTask | None] | Mapping[str, LabelingTask]
@@ -53,22 +51,6 @@ class ImportResult:
     event_ids: list[str]
 
 
-class Refused(Exception):
-    """A line that cannot be used: reason code, field, message."""
-
-    def __init__(self, reason: str, message: str, field: str | None = None) -> None:
-        super().__init__(message)
-        self.reason, self.field = reason, field
-
-
-@dataclass(frozen=True)
-class _Line:
-    file: str
-    number: int
-    offset: int
-    raw: bytes
-
-
 def import_label_files(
     inbox: Path, journal: Journal, *, ids: Ids, tasks: Tasks, raters: Mapping[str, Rater], now: datetime, round: str | None = None
 ) -> ImportResult:
@@ -80,22 +62,22 @@ def import_label_files(
     files, ignored = label_files(inbox)
     counts = Counter(files=0, files_ignored=ignored, lines=0, accepted=0, repeated=0, quarantined=0, unfinished=0)
     rows: list[QuarantinedRow] = []
-    good: list[tuple[_Line, AnnotationEvent, str]] = []
+    good: list[tuple[Line, AnnotationEvent, str]] = []
 
-    def refuse(line: _Line, error: Refused, task_round: str | None) -> None:
+    def refuse(line: Line, error: Refused, task_round: str | None) -> None:
         counts["quarantined"] += 1
         if round is None or task_round in (None, round):
             rows.append(_quarantined(line, error, task_round or round or round_of(now)))
 
     for path in files:
         counts["files"] += 1
-        lines, unfinished = _lines(path)
+        lines, unfinished = lines_of(path)
         counts["unfinished"] += unfinished
         for line in lines:
             counts["lines"] += 1
             task: LabelingTask | None = None
             try:
-                value = _object(line.raw)
+                value = object_of(line.raw)
                 task_id = value.get("task_id")
                 task = find(task_id) if isinstance(task_id, str) else None
                 event = read_event(value, task, ids=ids, raters=raters, now=now)
@@ -136,67 +118,10 @@ def label_set_sha256(inbox: Path, journal: Journal) -> str | None:
     return digest.hexdigest()
 
 
-def label_files(inbox: Path) -> tuple[list[Path], int]:
-    """The files to read, by name, and how many others lie there. Names with a leading dot are still being written and ignored."""
-    seen = sorted(p for p in inbox.iterdir() if not p.name.startswith(".")) if inbox.is_dir() else []
-    found = [p for p in seen if p.suffix == ".jsonl" and p.is_file()]
-    return found, len(seen) - len(found)
-
-
 def event_id(event: AnnotationEvent, ids: Ids) -> str:
     """The id of an answer: the same task, rater and content give the same id, by whatever way it comes in."""
     content = json.dumps(event.model_dump(mode="json", exclude={"event_id", "source"}), sort_keys=True, ensure_ascii=False)
     return ids.make("annotation", event.task_id, event.rater, content)
-
-
-def _lines(path: Path) -> tuple[list[_Line], int]:
-    """The file's lines without blank ones. A last line without newline counts only when it is a whole JSON object: otherwise the file
-    is still being written, and the next read gets it."""
-    found, offset, unfinished = [], 0, 0
-    name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
-    payload = path.read_bytes()
-    if payload.startswith(BOM):
-        payload, offset = payload[len(BOM) :], len(BOM)
-    parts = payload.split(b"\n")
-    for number, part in enumerate(parts, start=1):
-        last = number == len(parts)
-        if part.strip():
-            if last and not _whole(part):
-                unfinished += 1
-            else:
-                found.append(_Line(name, number, offset, part.rstrip(b"\r")))
-        offset += len(part) + 1
-    return found, unfinished
-
-
-def _whole(part: bytes) -> bool:
-    try:
-        return isinstance(json.loads(part), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    if len(raw) > MAX_LINE_BYTES:
-        raise Refused("line_too_long", f"the line has {len(raw)} bytes; at most {MAX_LINE_BYTES} are read")
-    try:
-        value = json.loads(raw.decode(), object_pairs_hook=_once)
-    except UnicodeDecodeError as error:
-        raise Refused("wrong_encoding", f"not UTF-8 at byte {error.start} of the line; save the file as UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise Refused("malformed_json", f"not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Refused("not_an_object", f"a line is one JSON object, this is a {type(value).__name__}")
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys occur once: of two answers in one line, neither is the rater's."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        twice = next(k for k, n in Counter(k for k, _ in pairs).items() if n > 1)
-        raise ValueError(f"the key {twice!r} occurs twice")
-    return made
 
 
 def read_event(
@@ -315,7 +240,7 @@ def _from_validation(error: ValidationError) -> Refused:
     return Refused("invalid_field", message, field)
 
 
-def _quarantined(line: _Line, error: Refused, round: str) -> QuarantinedRow:
+def _quarantined(line: Line, error: Refused, round: str) -> QuarantinedRow:
     return QuarantinedRow(
         round=round, stage="labeling", file=line.file, line=line.number, byte_offset=line.offset, reason=error.reason, field=error.field,
         message=str(error), raw=line.raw.decode("utf-8", "backslashreplace"),

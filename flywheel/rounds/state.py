@@ -55,7 +55,13 @@ def round_state(home: Home, round: str) -> RoundState:
     annotations = home.lake.manifest("annotations", round)
     waiting = f"Deliver label files to {home.label_inbox}; the sensor imports them (`flywheel round import {round}` by hand)."
     if annotations is None or annotations.rows == 0:
-        return at(PUBLISHED, f"{batch.rows} tasks are out, no labels yet", waiting)
+        explanation = f"{batch.rows} tasks are out, no labels yet"
+        if not batch.facts.get("honeypot_share"):
+            # said now, not when people have worked: the gate measures agreement on gold
+            explanation += (
+                f"; there is no gold item among them, so the agreement gate cannot pass (put gold into {home.gold} before the next round)"
+            )
+        return at(PUBLISHED, explanation, waiting)
     verdict = Verdicts(home.provenance / "verdicts").find("agreement", round, annotations.sha256)
     received = f"{annotations.rows} labels on {batch.rows} tasks"
     if verdict is None or verdict.state == "pending":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from flywheel.rounds import round_state
 from flywheel.storage import Home
 from tests.cli.conftest import Command
@@ -21,6 +23,7 @@ def test_status_tells_every_round_why_and_what_next(command: Command, small_home
     assert "more weeks, not opened" in shown
 
 
+@pytest.mark.slow
 def test_a_round_by_hand_from_labels_to_closed(command: Command, small_home: Home) -> None:
     label(small_home, R2)
     imported = command(small_home, "round", "import", R2, "--json")
@@ -32,6 +35,7 @@ def test_a_round_by_hand_from_labels_to_closed(command: Command, small_home: Hom
     assert Path(page).read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_running_a_published_round_again_changes_nothing(command: Command, small_home: Home) -> None:
     before = hashes(small_home)
     frame = command(small_home, "round", "run", R2, "--json").frame()
@@ -47,6 +51,7 @@ def test_abandon(command: Command, small_home: Home) -> None:
     assert command(small_home, "round", "close", R2).code == 3
 
 
+@pytest.mark.slow
 def test_backfill_goes_over_settled_rounds(command: Command, small_home: Home) -> None:
     frame = command(small_home, "backfill", R1, R1, "--json").frame()
     assert [s["state"] for s in frame["result"]] == ["closed"]

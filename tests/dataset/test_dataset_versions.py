@@ -313,7 +313,7 @@ def test_a_damaged_head_is_an_integrity_error_not_a_crash(store, publish, prefer
 def test_a_damaged_manifest_is_an_integrity_error_not_a_crash(store, publish, preferences, rounds):
     publish(preferences(rounds[0]), rounds[0])
     (store.root / "v1" / "manifest.json").write_bytes(b"{}")
-    with pytest.raises(IntegrityError, match="v1/manifest.json is damaged"):
+    with pytest.raises(IntegrityError, match=r"v1/manifest\.json is damaged"):
         store.get("v1")
 
 

@@ -46,7 +46,8 @@ def local(address: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(home: Home) -> Iterator[Any]:
+    """After `home`: Playwright keeps an event loop in this thread, and Dagster's own runs would meet it."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -83,7 +84,8 @@ def address(home: Home) -> Iterator[str]:
     try:
         deadline = time.monotonic() + 120
         while "ready in" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -108,7 +108,7 @@ def test_the_audit_covers_the_annotation_journal(tmp_path: Path) -> None:
     assert verify_audit(home).checked["journal_events"] == 1
     with closing(sqlite3.connect(home.restricted / "journal.sqlite")) as db:
         db.execute("drop trigger events_never_change")
-        db.execute("update events set payload = replace(payload, '\"decision\": \"a\"', '\"decision\": \"b\"')")
+        db.execute('update events set payload = replace(payload, \'"decision": "a"\', \'"decision": "b"\')')
         db.commit()
     assert any("the answer of event 1 is not what was recorded" in p for p in verify_audit(home).problems)
     for suffix in ("", "-wal", "-shm"):

@@ -211,7 +211,9 @@ def test_every_text_field_of_a_record_is_redacted(vault: Vault) -> None:
 
 def test_two_people_of_one_conversation_are_both_known(vault: Vault) -> None:
     first = record(1, "The parcel for Xanthippe Okonkwo is late", profile={"name": "Xanthippe Okonkwo", "record_id": "raw-77191"})
-    second = record(2, "It says raw-77191 was for Ptolemy Vandersloot", minute=1, profile={"name": "Ptolemy Vandersloot", "record_id": "raw-77192"})
+    second = record(
+        2, "It says raw-77191 was for Ptolemy Vandersloot", minute=1, profile={"name": "Ptolemy Vandersloot", "record_id": "raw-77192"}
+    )
     text = str([r.model_dump() for r in redacted(vault, first, second)])
     for value in ("Xanthippe", "Okonkwo", "Ptolemy", "Vandersloot", "raw-77191"):
         assert value not in text

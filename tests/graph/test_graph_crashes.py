@@ -100,7 +100,7 @@ def test_the_run_of_a_dead_process_is_ended_and_a_living_one_is_left(tmp_path: P
 
 def test_one_daemon_at_a_time_works_on_a_run_state(tmp_path: Path) -> None:
     lock = only_daemon(tmp_path / "dagster")
-    with pytest.raises(FlywheelError, match="works on .* already"):
+    with pytest.raises(FlywheelError, match=r"works on .* already"):
         only_daemon(tmp_path / "dagster")
     os.close(lock)
     os.close(only_daemon(tmp_path / "dagster"))
