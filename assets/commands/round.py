@@ -169,7 +169,7 @@ def _refuse_in(home: Home, key: str, *states: str) -> None:
 
 
 def _refuse_future(home: Home, key: str) -> None:
-    from flywheel.rounds import round_end
+    from flywheel.weeks import round_end
 
     if round_end(key) > home.now():
         raise RoundRefused(f"round {key} has not ended: its week runs to {round_end(key):%Y-%m-%d %H:%M} UTC")

@@ -28,9 +28,9 @@ from pydantic import ValidationError
 from flywheel.dataset.parts import SCHEMA, conform_part, describe
 from flywheel.errors import BadInput, GateNotPassed, IntegrityError, NotFound, RoundRefused
 from flywheel.records import DatasetManifest, DatasetPart, Verdict
-from flywheel.rounds import parse_round, rounds_between
 from flywheel.storage import read_json, write_atomically, write_json
 from flywheel.storage.lake import parquet_bytes
+from flywheel.weeks import parse_round, rounds_between
 
 GATE = "agreement"
 

@@ -14,9 +14,9 @@ from flywheel.ingestion.elsewhere import row_keys
 from flywheel.ingestion.quarantine import RowKey, row_key
 from flywheel.output import frame, print_frame, print_table
 from flywheel.records import LogRecord
-from flywheel.rounds import parse_round, round_of
 from flywheel.settings import Settings
 from flywheel.storage import Home, from_table
+from flywheel.weeks import parse_round, round_of
 
 JSON = typer.Option(False, "--json", help="One JSON object on standard output.")
 

@@ -24,9 +24,9 @@ from flywheel.ingestion.quarantine import Refusal, Rejected, RowKey, readable, r
 from flywheel.ingestion.record import Made, make_record
 from flywheel.ingestion.timestamps import parse_timestamp
 from flywheel.records import ConsentEvent, LogRecord, QuarantinedRow
-from flywheel.rounds import round_of, window
 from flywheel.settings import IngestionSettings
 from flywheel.storage import Ids, to_table
+from flywheel.weeks import round_of, window
 
 COUNTS = (
     "rows_read", "accepted", "other_rounds", "duplicates", "quarantined", "quarantined_elsewhere", "files", "files_ignored", "incomplete",

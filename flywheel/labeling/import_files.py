@@ -24,8 +24,8 @@ from flywheel.labeling.batch import OTHER
 from flywheel.labeling.journal import Journal
 from flywheel.labeling.label_lines import Line, Refused, label_files, lines_of, object_of
 from flywheel.records import AnnotationEvent, LabelingTask, QuarantinedRow, Rater, Side
-from flywheel.rounds import round_of
 from flywheel.storage import Ids, to_table
+from flywheel.weeks import round_of
 
 SOURCE = "inbox"
 SIMULATED_PREFIX = "sim-"

@@ -9,7 +9,7 @@ from flywheel.rounds.labels import conversations, expert_raters, import_labels, 
 from flywheel.rounds.state import RoundState, abandon, closed_rounds, known_rounds, opened_rounds, round_state
 from flywheel.rounds.verdicts import Verdicts
 from flywheel.rounds.version import code_version
-from flywheel.rounds.week import first_round, next_round, parse_round, previous_round, round_end, round_of, rounds_between, window
+from flywheel.weeks import first_round, next_round, parse_round, previous_round, round_end, round_of, rounds_between, window
 
 __all__ = [
     "RoundState",

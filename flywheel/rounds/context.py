@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from flywheel.errors import RoundRefused
 from flywheel.records import RoundContext
-from flywheel.rounds.week import first_round, parse_round, previous_round, round_end
 from flywheel.storage.arrow import to_table
 from flywheel.storage.files import read_json, write_json_once
 from flywheel.storage.home import Home
 from flywheel.storage.ids import sha256_text
+from flywheel.weeks import first_round, parse_round, previous_round, round_end
 
 
 def find_context(home: Home, round: str) -> RoundContext | None:

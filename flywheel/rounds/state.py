@@ -8,9 +8,9 @@ from pathlib import Path
 
 from flywheel.errors import BadInput, RoundRefused
 from flywheel.rounds.verdicts import Verdicts
-from flywheel.rounds.week import first_round, next_round
 from flywheel.storage.files import read_json, write_json
 from flywheel.storage.home import Home
+from flywheel.weeks import first_round, next_round
 
 COLLECTING, PUBLISHED, LABELING, GATE_INCONCLUSIVE, GATE_FAILED, READY, CLOSED, ABANDONED = (
     "collecting", "published", "labeling", "gate_inconclusive", "gate_failed", "ready", "closed", "abandoned",
@@ -76,7 +76,7 @@ def round_state(home: Home, round: str) -> RoundState:
 
 def known_rounds(home: Home, now: datetime) -> list[str]:
     """Rounds that have ended by `now`, from the first one on, and any that were opened anyway; ascending."""
-    from flywheel.rounds.week import round_end
+    from flywheel.weeks import round_end
 
     keys, key = [], first_round(home.settings)
     while round_end(key) <= now:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.errors import BadInput
-from flywheel.rounds import parse_round, window
 from flywheel.shopforge.code import CodeSlots
 from flywheel.shopforge.oracle import utility
 from flywheel.shopforge.personas import Persona, fill, make_personas
@@ -20,6 +19,7 @@ from flywheel.shopforge.sandbox import run_generated_code
 from flywheel.shopforge.spoiled import spoiled_lines
 from flywheel.shopforge.world import Prompt, base_response, ideal_response, sample_prompt
 from flywheel.storage import write_atomically
+from flywheel.weeks import parse_round, window
 
 Respond = Callable[[list[str]], list[str]]
 CUSTOMERS = 600

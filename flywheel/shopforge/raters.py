@@ -19,12 +19,12 @@ import pyarrow as pa
 
 from flywheel.errors import BadInput
 from flywheel.records import AnnotationEvent, Decision, LabelingTask, Rater
-from flywheel.rounds import parse_round, round_end
 from flywheel.shopforge.gold import reference
 from flywheel.shopforge.oracle import Score, utility
 from flywheel.shopforge.remarks import critique_of, reason_of
 from flywheel.shopforge.world import ideal_response, message_text, parse_prompt
 from flywheel.storage import from_table, write_atomically
+from flywheel.weeks import parse_round, round_end
 
 Kind = Literal["expert", "careful", "noisy", "spammer", "always_left", "length_biased", "drifting"]
 HIDDEN = ("kind", "gold_id", "arm")

@@ -6,9 +6,9 @@ import pytest
 
 from flywheel.dataset import DatasetStore, publish_round
 from flywheel.records import RoundContext, SelectionPick, Verdict
-from flywheel.rounds import round_end
 from flywheel.settings import Settings
 from flywheel.storage import Home, to_table
+from flywheel.weeks import round_end
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel.errors import BadInput
-from flywheel.rounds import next_round, parse_round, previous_round, round_of, rounds_between, window
+from flywheel.weeks import next_round, parse_round, previous_round, round_of, rounds_between, window
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)), st.integers(-12, 12))

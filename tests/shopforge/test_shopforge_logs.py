@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from flywheel.errors import BadInput
 from flywheel.records import LogRecord
-from flywheel.rounds import window
 from flywheel.settings import GovernanceSettings, IngestionSettings
 from flywheel.shopforge import SPOILED, make_personas, message_text, parse_prompt, utility, write_logs
 from flywheel.shopforge.personas import ALIAS, CONSENT_STATES, FIRST_NAMES, LAST_NAMES, fill
 from flywheel.storage import Ids, from_table
+from flywheel.weeks import window
 
 ROUND = "2026-01-05"
 N = 900

@@ -8,9 +8,9 @@ import pytest
 from shopforge_batch import ROUND, make_batch
 
 from flywheel.records import AnnotationEvent, LabelingTask
-from flywheel.rounds import round_end
 from flywheel.shopforge import SIMULATED_RATERS, answer_batch, deliver_simulated_labels, gold_items, message_text, utility
 from flywheel.storage import from_table, to_table
+from flywheel.weeks import round_end
 
 GOOD = {r.rater for r in SIMULATED_RATERS if r.rater.startswith(("sim-expert", "sim-crowd"))}
 EXPERTS = {r.rater for r in SIMULATED_RATERS if "expert" in r.expertise}
