@@ -17,13 +17,13 @@ RESULTS = "bench/results"
 BENCHES: dict[str, list[str]] = {
     "orchestration": [],
     "selection_hybrid": [],
-    "training_round": ["--rounds", "1", "--prompts", "300", "--home", f"{RESULTS}/.training", "--out", f"{RESULTS}/training_round.json"],
+    "training_round": ["--rounds", "1", "--prompts", "300", "--out", f"{RESULTS}/training_round.json"],
     "demo": [],
 }
 CAMPAIGN: dict[str, list[str]] = {
     "campaign_kills": ["--kills", "40"],
     "audit_reads": ["--reads", "2500", "--out", f"{RESULTS}/audit_reads_campaign.json"],
-    "training_round": ["--rounds", "4", "--home", f"{RESULTS}/.training", "--out", f"{RESULTS}/training_campaign.json"],
+    "training_round": ["--rounds", "4", "--out", f"{RESULTS}/training_campaign.json"],
 }
 
 

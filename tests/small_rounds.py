@@ -142,7 +142,7 @@ def state_of(home: Home) -> dict[str, str]:
     found = hashes(home)
     for folder in ("provenance/rounds", "provenance/verdicts", "datasets", "models/registry"):
         for path in sorted((home.root / folder).rglob("*")):
-            if path.is_file() and not path.name.endswith((".lock", ".tmp")):
+            if path.is_file() and not path.name.startswith("."):  # a killed writer leaves its unfinished file, which nobody reads
                 found[str(path.relative_to(home.root))] = hashlib.sha256(path.read_bytes()).hexdigest()
     found["models"] = json.dumps(sorted(p.name for p in home.models.iterdir() if p.is_dir() and "-" in p.name))
     journal = Journal(home.restricted / "journal.sqlite")

@@ -85,10 +85,10 @@ def test_a_rater_without_company_is_tested_against_one_half(make_round: Callable
 
 def test_haste_is_watched_and_slowness_is_not(answered: Callable[..., Any]) -> None:
     made = answered(GOOD, n_natural=120, n_gold=30)
-    pace = {"r0": 1.0, "r1": 4_000.0}
+    pace = {"r0": 1.0, "r1": 4_000.0, "r2": 0.0}
     made.rows = [a.model_copy(update={"active_s": pace.get(a.rater, 20.0 + int(a.rater[1:]))}) for a in made.rows]
     rows = judged(made)
-    assert rows["r0"].state == "watch"
+    assert (rows["r0"].state, rows["r2"].state) == ("watch", "watch")
     assert rows["r1"].state == "active"
 
 
