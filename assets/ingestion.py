@@ -47,5 +47,8 @@ def inference_logs(context: dg.AssetExecutionContext, store: Store) -> Table:
     home.lake.write("quarantine", round, found.quarantine)
     reasons = quarantine_reasons(found.quarantine)
     return result(
-        found.records, {"counts": found.counts, "losses": found.losses, "quarantine": reasons}, **found.counts, quarantine_reasons=reasons
+        found.records,
+        {"counts": found.counts, "losses": found.losses, "quarantine": reasons, "weeks": found.weeks},
+        **found.counts,
+        quarantine_reasons=reasons,
     )

@@ -7,9 +7,9 @@ https://docs.dagster.io/guides/automate/sensors
 import dagster as dg
 
 from assets.external import label_files
-from assets.jobs import ROUND_JOBS, close_round, import_labels, report
+from assets.jobs import ROUND_JOBS, close_round, import_labels, late_logs, report
 from flywheel.labeling import Journal, label_set_sha256
-from flywheel.rounds import opened_rounds, round_state
+from flywheel.rounds import late_rounds, opened_rounds, round_state
 from resources.store import Store
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
@@ -38,6 +38,19 @@ def labels_arrived(context: dg.SensorEvaluationContext, store: Store) -> dg.Sens
     requests = [dg.RunRequest(run_key=keys[s.round], partition_key=s.round) for s in fresh]
     events = [dg.AssetMaterialization(label_files.key, partition=s.round, metadata={"label_set": token}) for s in fresh]
     return dg.SensorResult(run_requests=requests, asset_events=events, cursor=" ".join(sorted(keys.values())))
+
+
+@dg.sensor(
+    job=late_logs, minimum_interval_seconds=60, default_status=RUNNING,
+    description="Rows that came after their week was run, as the newest import saw them: takes them in for the next pool.",
+)  # fmt: skip
+def late_rows(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult | dg.SkipReason:
+    """One run for each earlier week of the newest round's pool that has more rows in the landing folder than it took in."""
+    opened = opened_rounds(store.home)
+    late = late_rounds(store.home, opened[-1]) if opened else {}
+    if not late:
+        return dg.SkipReason("no rows came after their week was run")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{r}:{rows}", partition_key=r) for r, rows in late.items()])
 
 
 @dg.sensor(
@@ -86,4 +99,4 @@ def report_after_failure(context: dg.RunStatusSensorContext) -> dg.RunRequest | 
     return _report_on(context)
 
 
-SENSORS = [labels_arrived, round_is_ready, report_after_success, report_after_failure]
+SENSORS = [labels_arrived, late_rows, round_is_ready, report_after_success, report_after_failure]

@@ -8,7 +8,7 @@ import typer
 
 from flywheel.errors import FlywheelError, RoundRefused
 from flywheel.output import frame, print_frame, print_table, say
-from flywheel.rounds import RoundState, abandon, known_rounds, parse_round, round_state, rounds_between
+from flywheel.rounds import RoundState, abandon, known_rounds, late_rounds, parse_round, round_state, rounds_between
 from flywheel.settings import Settings
 from flywheel.storage import Home
 
@@ -73,6 +73,7 @@ def run(
     key = parse_round(round, start=home.settings.start)
     _refuse_future(home, key)
     execute(home, "weekly_round", key, tags={"flywheel/repin": repin} if repin else None, progress=not as_json)
+    take_in_late_rows(home, key, progress=not as_json)
     _show(home, [round_state(home, key)], "round.run", as_json, {"round": key})
 
 
@@ -141,6 +142,14 @@ def backfill(
     _show(home, [round_state(home, k) for k in keys], "backfill", as_json, {"from": keys[0], "to": keys[-1]})
 
 
+def take_in_late_rows(home: Home, key: str, *, progress: bool) -> None:
+    """Rows that came after their week was run: taken in now, for the next pool."""
+    for late, rows in late_rounds(home, key).items():
+        if progress:
+            say(f"{late}: {rows} rows in the landing folder, more than when it was run; they enter the pool after {key}'s")
+        execute(home, "late_logs", late, progress=progress)
+
+
 def settle(home: Home, key: str, *, backfill_from: str, simulated: bool, progress: bool) -> None:
     """Take one round from wherever it stands to settled. Raises `RoundRefused` where that needs people."""
     tags = {"flywheel/backfill": backfill_from}
@@ -148,6 +157,7 @@ def settle(home: Home, key: str, *, backfill_from: str, simulated: bool, progres
         return
     if round_state(home, key).state == "collecting":
         execute(home, "weekly_round", key, tags=tags, progress=progress)
+        take_in_late_rows(home, key, progress=progress)
     if round_state(home, key).state != "ready":
         if simulated:
             from flywheel.shopforge import deliver_simulated_labels

@@ -60,7 +60,7 @@ def _every_round(path: str, rounds: list[str] | None, home: Home) -> list[Import
         return import_landing(path, round=round, ids=home.ids, settings=home.settings.ingestion, now=now, quarantined_elsewhere=elsewhere)
 
     first = read(rounds[0] if rounds else round_of(now))
-    others = [] if rounds else list(first.weeks)
+    others = [] if rounds else [w for w in first.weeks if w != round_of(now)]
     return [first, *(read(r, row_keys(first.quarantine)) for r in others)]
 
 

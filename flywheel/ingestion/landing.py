@@ -37,7 +37,7 @@ COUNTS = (
 class Imported:
     """A round's import. `counts`: rows_read == accepted + other_rounds + duplicates + quarantined + quarantined_elsewhere; beside it
     files, files_ignored (no log by their suffix) and incomplete (last lines that are still being written, not read yet).
-    `losses`: source field -> rows in which it was not carried over. `weeks`: other round -> rows that are left to it.
+    `losses`: source field -> rows in which it was not carried over. `weeks`: round -> rows whose time lies in it.
     `consent_events` also has withdrawals from rows that are not taken (of another week, or bad): taking back needs no good row."""
 
     records: pa.Table
@@ -177,9 +177,9 @@ def _read_line(name: str, line: Line, found: _File, week: _Week) -> None:
             raise Rejected("future_timestamp", f"{place} lies after {week.latest:%Y-%m-%d %H:%M:%S} UTC, the clock of this import", place)
         timed = True
         dialect = dialect_of(row) if week.settings.format == "auto" else week.settings.format
+        found.weeks[round_of(timestamp)] += 1
         if not week.start <= timestamp < week.end:
             found.rows.append(_Row(line, _claimed_id(row, dialect, week.ids), None, Counter()))
-            found.weeks[round_of(timestamp)] += 1
             found.withdrawals += withdrawals_of(row, ids=week.ids, now=week.now)
             return
         losses: Counter[str] = Counter() if zoned else Counter({f"{dialect}: time zone not said, read as UTC": 1})

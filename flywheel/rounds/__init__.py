@@ -6,6 +6,7 @@ In: stored manifests, verdicts and the registry. Out: which round may do what, a
 from flywheel.rounds.as_of import calibration_as_of, labelled_vectors, policy_model_id, policy_sampler, scenario_cluster, scorer_as_of
 from flywheel.rounds.context import demand_context, find_context, open_context, pool_rounds, pool_table
 from flywheel.rounds.labels import conversations, expert_raters, import_labels, published_pairs
+from flywheel.rounds.late import late_rounds
 from flywheel.rounds.state import RoundState, abandon, closed_rounds, known_rounds, opened_rounds, round_state
 from flywheel.rounds.verdicts import Verdicts
 from flywheel.rounds.version import code_version
@@ -25,7 +26,7 @@ __all__ = [
     "first_round",
     "import_labels",
     "known_rounds",
-    "labelled_vectors",
+    "labelled_vectors", "late_rounds",
     "next_round",
     "open_context",
     "opened_rounds",

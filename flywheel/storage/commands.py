@@ -16,6 +16,7 @@ from flywheel.output import frame, print_frame, print_table, say
 from flywheel.records import RESTRICTED_TABLES, json_schema
 from flywheel.settings import Settings
 from flywheel.storage.home import Home
+from flywheel.storage.ids import sha256_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -69,15 +70,18 @@ def open_connection(home: Home, *, restricted: str = "") -> duckdb.DuckDBPyConne
 def run_query(
     home: Home, connection: duckdb.DuckDBPyConnection, query: str, restricted: str = ""
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows. With a reason, the query goes into the provenance log before it runs. Raises `BadInput` on what DuckDB
+    """Column names and rows. With a reason, the read is on record before it runs: the hash of the query in the
+    provenance log, its text in `restricted/reads.jsonl`. Raises `BadInput` on what DuckDB
     refuses, `AccessRefused` on a restricted table without a reason."""
     import duckdb
 
     if restricted:
-        from flywheel.governance import provenance_log
+        from flywheel.governance import ProvenanceLog, provenance_log
 
-        payload = {"query": query, "reason": restricted, "user": _user()}
-        provenance_log(home).append("restricted_read", payload, datetime.now(UTC))
+        # the query may name a person, and the provenance log lies open: its text goes into a log of the restricted zone
+        now, payload = datetime.now(UTC), {"query_sha256": sha256_text(query), "reason": restricted, "user": _user()}
+        ProvenanceLog(home.restricted / "reads.jsonl").append("restricted_read", {**payload, "query": query}, now)
+        provenance_log(home).append("restricted_read", payload, now)
     try:
         _refuse_writes(connection, query)
         result = connection.execute(query)

@@ -14,7 +14,7 @@ import secrets
 from pathlib import Path
 
 from flywheel.errors import IntegrityError
-from flywheel.storage.files import sync_folder
+from flywheel.storage.files import sync_folder, write_atomically
 
 KEY_BYTES = 32
 
@@ -29,16 +29,31 @@ class Ids:
 
     @classmethod
     def load(cls, folder: Path) -> Ids:
+        """The installation's ids. Raises `IntegrityError` when the key is lost, damaged or another one than before: with other ids a
+        withdrawn subject would be a stranger, and every record a new one."""
+        path, fingerprint = folder / "id.key", folder / "id.fingerprint"
+        known = fingerprint.read_text().strip() if fingerprint.exists() else None
         from_environment = os.environ.get("FLYWHEEL_ID_KEY")
-        if from_environment:
-            try:
-                return cls(bytes.fromhex(from_environment))
-            except ValueError:
-                raise IntegrityError("FLYWHEEL_ID_KEY must be 64 hex digits") from None
-        path = folder / "id.key"
-        if not path.exists():
+        if not from_environment and not path.exists():
+            if known is not None:
+                raise IntegrityError(
+                    f"{path} is missing: restore it from its backup (see docs/operations.md); no id can be made without it"
+                )
             install_key(path, secrets.token_bytes(KEY_BYTES))
-        return cls(bytes.fromhex(path.read_text().strip()))
+        try:
+            key = bytes.fromhex(from_environment or path.read_text().strip())
+        except ValueError:
+            place = "FLYWHEEL_ID_KEY" if from_environment else str(path)
+            raise IntegrityError(f"{place} must be {2 * KEY_BYTES} hex digits; restore the key from its backup") from None
+        made = cls(key)
+        mark = hmac.digest(key, b"fingerprint", hashlib.sha256).hex()[:16]
+        if known is None:
+            write_atomically(fingerprint, f"{mark}\n".encode(), mode=0o600)
+        elif known != mark:
+            raise IntegrityError(
+                f"the id key (fingerprint {mark}) is not the one that this run state was made with ({known}); restore that one"
+            )
+        return made
 
     def make(self, kind: str, *parts: str) -> str:
         """Id of `parts` within `kind` (`record`, `pair`, `task`, ...). Parts are length-prefixed: no two lists collide by joining."""
