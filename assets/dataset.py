@@ -6,6 +6,7 @@ What belongs here: assets of the group `dataset`. What does not: versions and ma
 import dagster as dg
 import pyarrow as pa
 
+from assets.ingestion import backfill_start
 from assets.partitions import PREVIOUS
 from assets.stage import Table, result, stage
 from flywheel.dataset import publish_round
@@ -24,7 +25,7 @@ def preference_dataset(context: dg.AssetExecutionContext, store: Store, preferen
     allowed = allowed_rows(preferences, store.ledger, "training", store.now())
     manifest, table = publish_round(
         home, allowed, pinned=demand_context(home, round), verdict=verdict, annotations_sha256=annotations_sha256, now=store.now(),
-        backfill="flywheel/backfill" in context.run.tags or "dagster/backfill" in context.run.tags,
+        backfill=backfill_start(context.run.tags) is not None,
     )  # fmt: skip
     store.provenance.append_once(f"dataset:{manifest.version}", "dataset_published", manifest.model_dump(mode="json"), store.now())
     facts = {"version": manifest.version, "not_allowed_for_training": preferences.num_rows - allowed.num_rows}

@@ -3,10 +3,12 @@
 What belongs here: assets of the group `ingestion`. What does not: parsing (`flywheel.ingestion`) and what a round is (`flywheel.rounds`).
 """
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from assets.external import REGISTRY_AS_OF_ROUND, consent_ledger, gold_items, guideline, log_files
-from assets.partitions import weekly
+from assets.partitions import SETTINGS, weekly
 from assets.stage import Table, result, stage
 from flywheel.ingestion import import_landing, quarantine_reasons, quarantined_elsewhere
 from flywheel.rounds import code_version, open_context
@@ -24,13 +26,19 @@ def round_context(context: dg.AssetExecutionContext, store: Store) -> dg.Materia
     """The pin of the round: model, labelled set, guideline and settings as of its end. Every rerun and backfill replays it."""
     pinned = open_context(
         store.home, context.partition_key, now=store.now(), code_version=code_version(),
-        backfill_from=context.run.tags.get(BACKFILL_TAG), repin_reason=context.run.tags.get(REPIN_TAG),
+        backfill_from=backfill_start(context.run.tags), repin_reason=context.run.tags.get(REPIN_TAG),
     )  # fmt: skip
     store.provenance.append_once(
         f"pinned:{pinned.round}:{pinned.revision}", "round_pinned", pinned.model_dump(mode="json"), pinned.pinned_at
     )
     shown = {k: v for k, v in pinned.model_dump(mode="json").items() if v is not None}
     return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(f"{pinned.round}.{pinned.revision}"))
+
+
+def backfill_start(tags: Mapping[str, str]) -> str | None:
+    """First round of the backfill that a run belongs to, None outside of one. A backfill from the UI does not tell its first round:
+    there every round but the first of all must find its predecessor settled."""
+    return tags.get(BACKFILL_TAG) or (SETTINGS.start.isoformat() if "dagster/backfill" in tags else None)
 
 
 @stage("ingestion", deps=[round_context, log_files, consent_ledger])

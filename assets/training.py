@@ -8,6 +8,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.external import REGISTRY_AS_OF_ROUND, model_registry
+from assets.ingestion import backfill_start
 from assets.pictures import picture
 from assets.stage import Table, result, stage
 from flywheel.governance import allowed_rows
@@ -68,7 +69,7 @@ def promotion(context: dg.AssetExecutionContext, store: Store, evaluation: pa.Ta
     home, round, backfill = (
         store.home,
         context.partition_key,
-        "flywheel/backfill" in context.run.tags or "dagster/backfill" in context.run.tags,
+        backfill_start(context.run.tags) is not None,
     )
     pinned = demand_context(home, round)
     sha256 = home.lake.demand("evaluation", round).sha256

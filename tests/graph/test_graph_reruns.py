@@ -177,6 +177,7 @@ def test_demo_round_is_a_whole_round_in_one_run(tmp_path: Path) -> None:
     deliver_logs(one, R1, 200)
     succeed(one, "demo_round", R1, tags={"flywheel/backfill": R1})
     assert round_state(one, R1).state == "closed"
+    succeed(one, "report", R1)
     open_round(three, R1, logs=200)
     close_round(three, R1)
     assert hashes(one) == hashes(three)
