@@ -66,11 +66,7 @@ def evaluation(context: dg.AssetExecutionContext, store: Store, dpo_model: pa.Ta
 def promotion(context: dg.AssetExecutionContext, store: Store, evaluation: pa.Table, dpo_model: pa.Table, reward_model: pa.Table) -> Table:
     """Closes the round: the candidate serves from the next one on, or the model stays. Demands the promotion verdict for exactly
     this evaluation, and reports the round's partition of the model registry."""
-    home, round, backfill = (
-        store.home,
-        context.partition_key,
-        backfill_start(context.run.tags) is not None,
-    )
+    home, round, backfill = store.home, context.partition_key, backfill_start(context.run.tags) is not None
     pinned = demand_context(home, round)
     sha256 = home.lake.demand("evaluation", round).sha256
     verdict = store.verdicts.demand_decided("promotion", round, sha256)

@@ -150,10 +150,22 @@ def take_in_late_rows(home: Home, key: str, *, progress: bool) -> None:
         execute(home, "late_logs", late, progress=progress)
 
 
+def report_is_current(home: Home, key: str) -> bool:
+    """Whether the round's page was written after the round was settled (a run may be cut off between the two)."""
+    from flywheel.reporting import report_path
+
+    page = report_path(home, key)
+    outcomes = [home.registry / f"{key}.json", home.provenance / "rounds" / key / "abandoned.json"]
+    settled_at = max((p.stat().st_mtime_ns for p in outcomes if p.exists()), default=0)
+    return home.lake.manifest("cost_events", key) is not None and page.exists() and page.stat().st_mtime_ns >= settled_at
+
+
 def settle(home: Home, key: str, *, backfill_from: str, simulated: bool, progress: bool) -> None:
     """Take one round from wherever it stands to settled. Raises `RoundRefused` where that needs people."""
     tags = {"flywheel/backfill": backfill_from}
     if round_state(home, key).settled:
+        if not report_is_current(home, key):
+            execute(home, "report", key, progress=progress)
         return
     if round_state(home, key).state == "collecting":
         execute(home, "weekly_round", key, tags=tags, progress=progress)

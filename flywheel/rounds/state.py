@@ -43,7 +43,8 @@ def round_state(home: Home, round: str) -> RoundState:
     if abandoned:
         return at(ABANDONED, f"given up: {abandoned['reason']}", "Nothing: later rounds go on without its labels.")
     entry = Registry(home.registry).entry(round)
-    if entry is not None:
+    # both, for a run may be cut off between them; closing again then says the same
+    if entry is not None and home.lake.manifest("promotion", round) is not None:
         return at(
             CLOSED,
             f"{entry.decision}: {entry.model_id} serves" if entry.model_id else entry.decision,

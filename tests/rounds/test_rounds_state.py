@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from flywheel.errors import BadInput, RoundRefused
-from flywheel.records import Annotation, LabelingTask, RegistryEntry, Verdict
+from flywheel.records import Annotation, LabelingTask, PromotionRow, RegistryEntry, Verdict
 from flywheel.rounds import Verdicts, abandon, closed_rounds, known_rounds, opened_rounds, round_state
 from flywheel.storage import Home, arrow_schema
 from flywheel.training import Registry
@@ -50,7 +50,10 @@ def decide(home: Home, sha256: str, state: str, round: str = R1) -> None:
     Verdicts(home.provenance / "verdicts").record(verdict)
 
 
-def enter(home: Home, round: str = R1, decision: str = "promoted") -> None:
+def enter(home: Home, round: str = R1, decision: str = "promoted", *, cut_off: bool = False) -> None:
+    """What closing leaves behind: the registry entry, then the promotion table (`cut_off`: not that)."""
+    if not cut_off:
+        home.lake.write("promotion", round, rows(PromotionRow, round, 1))
     Registry(home.registry).enter(
         RegistryEntry(round=round, decision=decision, model_id="dpo-1", candidate_id="dpo-1", effective_at=NOW, recorded_at=NOW)
     )
@@ -91,6 +94,13 @@ def test_a_registry_entry_closes(home: Home) -> None:
     assert (state.state, state.settled) == ("closed", True)
     assert "promoted" in state.explanation
     assert closed_rounds(home) == {R1}
+
+
+def test_a_closing_that_was_cut_off_is_closed_again(home: Home) -> None:
+    publish(home)
+    decide(home, annotate(home), "pass")
+    enter(home, cut_off=True)
+    assert round_state(home, R1).state == "ready"
 
 
 def test_an_abandoned_round_is_settled_whatever_else_is_stored(home: Home) -> None:
