@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from assets.sensors import SENSORS
 from tests.small_rounds import CHECKOUT, environment
 
 pytestmark = pytest.mark.slow
@@ -82,9 +83,7 @@ def test_schedule_and_sensors_run(running) -> None:
         schedules { name scheduleState { status } } sensors { name sensorState { status } } jobs { name } } } } }"""
     node = ask(port, query)["repositoriesOrError"]["nodes"][0]
     assert [(s["name"], s["scheduleState"]["status"]) for s in node["schedules"]] == [("monday_morning", "RUNNING")]
-    assert {(s["name"], s["sensorState"]["status"]) for s in node["sensors"]} == {
-        (n, "RUNNING") for n in ("labels_arrived", "round_is_ready", "report_after_success", "report_after_failure")
-    }
+    assert {(s["name"], s["sensorState"]["status"]) for s in node["sensors"]} == {(sensor.name, "RUNNING") for sensor in SENSORS}
     assert {"weekly_round", "import_labels", "close_round", "report", "demo_round"} <= {j["name"] for j in node["jobs"]}
 
 
