@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _open(arguments: tuple[str, int]) -> str:
 
 
 def test_of_processes_that_open_a_round_at_once_all_get_the_same_pin(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
         moments = set(pool.map(_open, [(str(tmp_path / "home"), n) for n in range(8)]))
     assert len(moments) == 1
     assert demand_context(Home(Settings.load(home=tmp_path / "home")), R1).pinned_at.isoformat() in moments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,6 +75,6 @@ def _record(arguments: tuple[str, int]) -> None:
 
 
 def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        pool.map(_record, [(str(tmp_path), n) for n in range(40)])
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_record, [(str(tmp_path), n) for n in range(40)]))
     assert len({v.subject_sha256 for v in Verdicts(tmp_path).all("agreement", R)}) == 40
