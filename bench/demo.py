@@ -100,4 +100,6 @@ def main(arguments: list[str] | None = None) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    found = main(sys.argv[1:])
+    within = found["seconds_median"] <= GOAL["seconds"] and found["peak_memory_mb"] <= GOAL["memory_mb"]  # type: ignore[operator]
+    sys.exit(0 if within and found["same_hashes_in_every_home"] and found["same_hashes_after_a_second_run"] else 1)
