@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flywheel.records import RESTRICTED_TABLES, TABLES
+from flywheel.rounds import code_version
 from flywheel.storage import Home
 from flywheel.storage.commands import open_connection, run_query
 from tests.small_rounds import CHECKOUT, R1, UNTRAINED, close_round, environment, new_home, open_round, reopen
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rewrite(Path(options.rewrite[0]), options.rewrite[1])
     found = measure(options.reads)
     result = {
-        "goal": {"failures": 0}, "measured": {"reads": found.reads, "failures": len(found.failures)}, "rewrites": found.rewrites,
+        "commit": code_version(), "goal": {"failures": 0}, "measured": {"reads": found.reads, "failures": len(found.failures)}, "rewrites": found.rewrites,
         "states_seen": found.versions, "seconds": round(found.seconds, 1), "first_failures": found.failures[:5],
     }  # fmt: skip
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flywheel.governance import verify_audit
+from flywheel.rounds import code_version
 from flywheel.storage.commands import open_connection
 from tests.small_rounds import CHECKOUT, LOGS, environment, new_home, reopen, state_of
 
@@ -152,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runs.append({"kills": killed.kills, "problems": wrongs})
             print(f"{options.kills - remaining}/{options.kills} kills, {sum(len(r['problems']) for r in runs)} problems", flush=True)
     result = {
-        "goal": {"problems": 0}, "measured": {"kills": options.kills - remaining, "problems": sum(len(r["problems"]) for r in runs)},
+        "commit": code_version(), "goal": {"problems": 0}, "measured": {"kills": options.kills - remaining, "problems": sum(len(r["problems"]) for r in runs)},
         "seconds_uninterrupted": round(length, 1), "compared": len(expected), "seed": options.seed, "runs": runs,
     }  # fmt: skip
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import psutil
 
+from flywheel.rounds import code_version
+
 RESULTS = Path(__file__).parent / "results"
 GOAL = {"seconds": 480.0, "memory_mb": 3_000.0, "second_run_seconds": 30.0}
 
@@ -81,6 +83,7 @@ def main(arguments: list[str] | None = None) -> dict[str, object]:
     differing = sorted({t for _, _, r in first for t, h in r["hashes"].items() if first[0][2]["hashes"].get(t) != h})  # type: ignore[attr-defined]
     seconds = statistics.median(s for s, _, _ in first)
     result: dict[str, object] = {
+        "commit": code_version(),
         "weeks": given.weeks, "logs_a_week": given.logs, "homes": given.homes, "seconds_median": round(seconds, 1),
         "seconds": [round(s, 1) for s, _, _ in first], "peak_memory_mb": round(max(m for _, m, _ in first)),
         "second_run_seconds": round(again_s, 1), "tables_compared": len(first[0][2]["hashes"]),  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import audit_reads
+from flywheel.rounds import code_version
 from tests.small_rounds import CHECKOUT, R1, UNTRAINED, environment, new_home, reopen
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -199,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         measured |= part()
     result = {
-        "goal": GOALS, "measured": measured, "met": {k: measured[k] <= GOALS[k] for k in GOALS},
+        "commit": code_version(), "goal": GOALS, "measured": measured, "met": {k: measured[k] <= GOALS[k] for k in GOALS},
         "machine": {"cores": os.cpu_count(), "load_average": os.getloadavg()[0], "python": platform.python_version()},
     }  # fmt: skip
     options.out.parent.mkdir(parents=True, exist_ok=True)

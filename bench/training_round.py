@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from flywheel.records import Message, Preference
+from flywheel.rounds import code_version
 from flywheel.settings import Settings
 from flywheel.shopforge import raters
 from flywheel.shopforge.oracle import utility
@@ -177,7 +178,9 @@ def main() -> int:
         if promote:
             serving = made.model_id
     if arguments.out:
-        arguments.out.write_text(json.dumps({"arguments": {k: str(v) for k, v in vars(arguments).items()}, "rounds": log}, indent=1))
+        arguments.out.write_text(
+            json.dumps({"commit": code_version(), "arguments": {k: str(v) for k, v in vars(arguments).items()}, "rounds": log}, indent=1)
+        )
     return 0
 
 
