@@ -772,6 +772,7 @@ TABLES: dict[str, type[Row]] = {
     "labeling_batch": LabelingTask,
     "annotations": Annotation,
     "label_quarantine": QuarantinedRow,
+    "rankings": Ranking,
     "rater_quality": RaterQualityRow,
     "agreement": AgreementRow,
     "preferences": Preference,
@@ -787,7 +788,7 @@ TABLES: dict[str, type[Row]] = {
 RESTRICTED_TABLES = frozenset({"inference_logs", "quarantine", "consented_logs", "label_quarantine"})
 
 OTHER_RECORDS: tuple[type[Record], ...] = (
-    Ranking, Guideline, GoldItem, Rater, AnnotationEvent, ConsentEvent, Verdict, RoundContext, TableManifest, DatasetManifest,
+    Guideline, GoldItem, Rater, AnnotationEvent, ConsentEvent, Verdict, RoundContext, TableManifest, DatasetManifest,
     ModelManifest, RegistryEntry,
 )  # fmt: skip
 

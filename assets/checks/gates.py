@@ -22,7 +22,7 @@ STALE_AFTER_ROUNDS = 3
 
 def gate(asset: str, description: str) -> Any:
     """A blocking, partitioned check. Partitioned checks are Preview in Dagster 1.13; without them the gates of overlapping rounds
-    would overwrite each other, so this one warning is accepted (and listed in pyproject.toml)."""
+    would overwrite each other, so this one warning is accepted (and listed with the others in tests/graph)."""
 
     def decorate(function: Any) -> dg.AssetChecksDefinition:
         with warnings.catch_warnings():
