@@ -12,6 +12,7 @@ import json
 import math
 import random
 import sys
+import tempfile
 import time
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -95,7 +96,7 @@ def preferences(rows: list[tuple[Prompt, str, str]], rng: random.Random, round_:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, default=Path("/tmp/flywheel-bench"))  # noqa: S108
+    parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "flywheel-bench")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--tasks", type=int, default=300, help="a domain and round")
