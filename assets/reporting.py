@@ -9,6 +9,7 @@ import dagster as dg
 from assets.partitions import weekly
 from assets.stage import Table, result, stage
 from flywheel.reporting import funnel, render_report, round_costs
+from resources.duckdb import LakeDuckDB
 from resources.store import Store
 
 
@@ -22,10 +23,11 @@ def cost_events(context: dg.AssetExecutionContext, store: Store) -> Table:
 @dg.asset(
     partitions_def=weekly, group_name="reporting", code_version="1", owners=["team:post-training"], kinds={"html"}, deps=["inference_logs", cost_events]
 )  # fmt: skip
-def round_report(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
+def round_report(context: dg.AssetExecutionContext, store: Store, lake_duckdb: LakeDuckDB) -> dg.MaterializeResult[None]:
     """One self-contained HTML page: funnel, agreement, raters, dataset, models, money. Also for a round that failed or is open."""
     path = render_report(store.home, context.partition_key, now=store.now())
     steps = {f"funnel_{s.name.replace(' ', '_')}": s.count for s in funnel(store.home, context.partition_key) if s.count is not None}
-    return dg.MaterializeResult(
-        metadata={"page": dg.MetadataValue.path(str(path)), "uri": dg.MetadataValue.url(path.resolve().as_uri()), **steps}
-    )
+    rows = lake_duckdb.rows_by_table(context.partition_key)
+    tables = dg.MetadataValue.table([dg.TableRecord({"table": t, "rows": n}) for t, n in rows.items()])
+    page = {"page": dg.MetadataValue.path(str(path)), "uri": dg.MetadataValue.url(path.resolve().as_uri())}
+    return dg.MaterializeResult(metadata={**page, "tables": tables, **steps})

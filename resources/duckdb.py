@@ -26,3 +26,10 @@ class LakeDuckDB(DuckDBResource):
         with self.get_connection() as connection:
             Home(Settings.load(home=self.path)).lake.create_views(connection)
             yield connection
+
+    def rows_by_table(self, round: str) -> dict[str, int]:
+        """Rows of every open table in one round, by the views that an auditor reads."""
+        with self.views() as connection:
+            names = [r[0] for r in connection.execute("select view_name from duckdb_views() where not internal order by 1").fetchall()]
+            query = 'select count(*) from "{}" where round = cast(? as date)'
+            return {n: int(connection.execute(query.format(n), [round]).fetchall()[0][0]) for n in names}

@@ -168,9 +168,12 @@ class Lake:
                 zone.register(connection)
                 source = f"read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
             else:
-                empty = empty_table(TABLES[table])
-                connection.register(f"_empty_{table}", empty)
-                source = f'"_empty_{table}"'
+                # a registered Arrow table would show among the views: its columns go into a schema of their own
+                connection.register("no_rows", empty_table(TABLES[table]))
+                connection.execute("create schema if not exists empty")
+                connection.execute(f'create or replace table empty."{table}" as select * from no_rows')  # noqa: S608
+                connection.unregister("no_rows")
+                source = f'empty."{table}"'
             # names come from TABLES and file names from our own manifests, never from a user
             connection.execute(f'create or replace view "{table}" as select * replace (cast(round as date) as round) from {source}')  # noqa: S608
             made.append(table)
