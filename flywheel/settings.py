@@ -249,7 +249,7 @@ class Settings(BaseSettings):
         return int.from_bytes(hashlib.sha256("|".join((str(self.seed), *parts)).encode()).digest()[:8], "big") >> 1
 
 
-NOT_SETTINGS = frozenset({"FLYWHEEL_ID_KEY", "FLYWHEEL_VAULT_KEY", "FLYWHEEL_CONFIG"})
+NOT_SETTINGS = frozenset({"FLYWHEEL_ID_KEY", "FLYWHEEL_VAULT_KEY"})
 
 
 def _refuse_unknown_variables(cls: type[Settings]) -> None:

@@ -28,14 +28,12 @@ def policy_model_id(home: Home, pinned: RoundContext, log: Callable[[str], None]
 
 def policy_sampler(home: Home, pinned: RoundContext, log: Callable[[str], None] = lambda _: None) -> tuple[Sampler, str]:
     """A sampler of the model as of the round (loaded when first called), and its id."""
-    from flywheel.training import ModelStore, load_generator, render_prompt
+    from flywheel.training import ModelStore, load_sampler
 
     model_id = policy_model_id(home, pinned, log)
-    settings = home.settings.training
 
     def sample(prompts: list[list[Message]], n: int, seed: int) -> list[list[str]]:
-        generator = load_generator(ModelStore(home.models).path(model_id), settings)
-        return generator.generate([render_prompt(p) for p in prompts], n=n, temperature=settings.sampling_temperature, seed=seed)
+        return load_sampler(ModelStore(home.models).path(model_id), home.settings.training)(prompts, n, seed)
 
     return sample, model_id
 
