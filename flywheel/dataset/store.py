@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -22,14 +21,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from flywheel.dataset.parts import SCHEMA, conform_part, describe
 from flywheel.errors import BadInput, GateNotPassed, IntegrityError, NotFound, RoundRefused
 from flywheel.records import DatasetManifest, DatasetPart, Verdict
 from flywheel.storage import read_json, write_atomically, write_json
-from flywheel.storage.lake import parquet_bytes
+from flywheel.storage.parquet import parquet_bytes, read_parquet
 from flywheel.weeks import parse_round, rounds_between
 
 GATE = "agreement"
@@ -110,7 +108,7 @@ class DatasetStore:
             raise IntegrityError(
                 f"datasets/{part.file} (round {part.round}) is missing or altered; `flywheel audit verify` shows the extent"
             )
-        return pq.read_table(io.BytesIO(payload)).cast(SCHEMA)
+        return read_parquet(payload).cast(SCHEMA)
 
     def verify(self) -> list[str]:
         """Every way in which the stored versions are not what was published; empty when sound (`verify_datasets`)."""

@@ -9,8 +9,9 @@ from flywheel.storage.files import read_json, sha256_file, write_atomically, wri
 from flywheel.storage.home import Home
 from flywheel.storage.ids import Ids, sha256_text
 from flywheel.storage.lake import Lake
+from flywheel.storage.parquet import parquet_bytes, read_parquet
 
 __all__ = [
-    "Home", "Ids", "Lake", "arrow_schema", "empty_table", "from_table", "read_json", "sha256_file", "sha256_text", "to_table",
+    "Home", "Ids", "Lake", "arrow_schema", "empty_table", "from_table", "parquet_bytes", "read_json", "read_parquet", "sha256_file", "sha256_text", "to_table",
     "write_atomically", "write_json",
 ]  # fmt: skip

@@ -8,7 +8,6 @@ and a crash leaves the old partition. The content hash is the SHA-256 of the Par
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,23 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flywheel.errors import BadInput, IntegrityError, NotFound
 from flywheel.records import RESTRICTED_TABLES, TABLES, TableManifest
 from flywheel.storage.arrow import arrow_schema, empty_table
 from flywheel.storage.files import sync_folder
 from flywheel.storage.objects import LocalObjects, Objects, open_objects
+from flywheel.storage.parquet import parquet_bytes, read_parquet
 
 if TYPE_CHECKING:
     import duckdb
-
-
-def parquet_bytes(table: pa.Table) -> bytes:
-    """Deterministic Parquet: one chunk a column, fixed compression, no Arrow metadata beyond the schema."""
-    sink = io.BytesIO()
-    pq.write_table(table.combine_chunks(), sink, compression="zstd", compression_level=3, row_group_size=65_536)
-    return sink.getvalue()
 
 
 class Lake:
@@ -110,7 +102,7 @@ class Lake:
         payload = self.zone(table).get(f"{table}/round={round}/{manifest.file}")
         if payload is None or hashlib.sha256(payload).hexdigest() != manifest.sha256:
             raise IntegrityError(f"{table}[{round}]: {manifest.file} is missing or altered; `flywheel audit verify` shows the extent")
-        return pq.read_table(io.BytesIO(payload), columns=list(columns) if columns else None)
+        return read_parquet(payload, columns)
 
     def read_rounds(self, table: str, rounds: Sequence[str]) -> pa.Table:
         """The partitions of `rounds` that exist, one after the other; an empty table of the right columns where none does."""
