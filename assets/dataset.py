@@ -10,8 +10,7 @@ from assets.ingestion import backfill_start
 from assets.partitions import PREVIOUS
 from assets.stage import Table, result, stage
 from flywheel.dataset import publish_round
-from flywheel.governance import allowed_rows
-from flywheel.rounds import demand_context
+from flywheel.rounds import demand_context, standing_preferences
 from resources.store import Store
 
 
@@ -22,13 +21,15 @@ def preference_dataset(context: dg.AssetExecutionContext, store: Store, preferen
     home, round = store.home, context.partition_key
     annotations_sha256 = home.lake.demand("preferences", round).inputs["annotations"]
     verdict = store.verdicts.demand_pass("agreement", round, annotations_sha256)
-    allowed = allowed_rows(preferences, store.ledger, "training", store.now())
+    asks = {p: store.consent.ask(p) for p in ("training", "evaluation")}
+    allowed = standing_preferences(preferences, asks.__getitem__)
     manifest, table = publish_round(
         home, allowed, pinned=demand_context(home, round), verdict=verdict, annotations_sha256=annotations_sha256, now=store.now(),
         backfill=backfill_start(context.run.tags) is not None,
     )  # fmt: skip
     store.provenance.append_once(f"dataset:{manifest.version}", "dataset_published", manifest.model_dump(mode="json"), store.now())
-    facts = {"version": manifest.version, "not_allowed_for_training": preferences.num_rows - allowed.num_rows}
+    refused = {f"not_allowed_for_{p}": ask.refused for p, ask in asks.items()}
+    facts = {"version": manifest.version, **refused, "consent": {k: v for ask in asks.values() for k, v in ask.facts.items()}}
     return result(
         table, facts, version=manifest.version, rows_in_version=manifest.rows, added=table.num_rows, simulated=manifest.contains_simulated
     )

@@ -9,9 +9,10 @@ import dagster as dg
 
 from assets.external import REGISTRY_AS_OF_ROUND, consent_ledger, gold_items, guideline, log_files
 from assets.partitions import SETTINGS, weekly
-from assets.stage import Table, result, stage
-from flywheel.ingestion import import_landing, quarantine_reasons, quarantined_elsewhere
-from flywheel.rounds import code_version, open_context
+from assets.stage import stage, written
+from flywheel.ingestion import open_landing, quarantine_reasons, quarantined_elsewhere
+from flywheel.ingestion.taxonomy_coverage import COVERAGE_COLUMNS, coverage_markdown, coverage_table
+from flywheel.rounds import code_version, open_context, pool_rounds
 from resources.store import Store
 
 BACKFILL_TAG = "flywheel/backfill"
@@ -41,22 +42,32 @@ def backfill_start(tags: Mapping[str, str]) -> str | None:
     return tags.get(BACKFILL_TAG) or (SETTINGS.start.isoformat() if "dagster/backfill" in tags else None)
 
 
-@stage("ingestion", deps=[round_context, log_files, consent_ledger])
-def inference_logs(context: dg.AssetExecutionContext, store: Store) -> Table:
-    """Canonical records of the week's requests. Bad rows go to `quarantine` with a reason; reading a file twice changes nothing."""
+@stage("ingestion", code_version="2", deps=[round_context, log_files, consent_ledger])
+def inference_logs(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
+    """Canonical records of the week's requests. Bad rows go to `quarantine` with a reason; reading a file twice changes nothing. Writes its
+    partition itself, part by part: a week of logs does not fit into memory."""
     home, round = store.home, context.partition_key
-    found = import_landing(
-        home.landing, round=round, ids=home.ids, settings=home.settings.ingestion, now=store.now(),
-        quarantined_elsewhere=quarantined_elsewhere(home, round),
-    )  # fmt: skip
-    store.ledger.append(found.consent_events)
-    with store.vault() as vault:
-        vault.remember(found.identities)
+    partition = home.lake.writer("inference_logs", round)
+    elsewhere, watch = quarantined_elsewhere(home, round), pool_rounds(home, round)
+    kept, settings = home.restricted / "ingestion", home.settings.ingestion
+    with open_landing(home.landing, ids=home.ids, settings=settings, now=store.now(), store=kept) as opened, store.vault() as vault:
+        found = opened.take(round, quarantined_elsewhere=elsewhere, partition=partition, watch=watch)
+        found.tell(store.ledger, vault)
     home.lake.write("quarantine", round, found.quarantine)
     reasons = quarantine_reasons(found.quarantine)
-    return result(
-        found.records,
-        {"counts": found.counts, "losses": found.losses, "quarantine": reasons, "weeks": found.weeks},
-        **found.counts,
-        quarantine_reasons=reasons,
-    )
+    coverage = [{"domain": d, "task_type": t, "records": n} for (d, t), n in found.coverage.items()]
+    facts = {
+        "counts": found.counts,
+        "losses": found.losses,
+        "quarantine": reasons,
+        "weeks": found.weeks,
+        "digests": found.digests,
+        "revision": found.revision,
+        "skipped": found.skipped,
+        "coverage": coverage,
+    }
+    manifest = partition.commit(facts=facts, code_version="2")
+    diversity = coverage_markdown(coverage_table(home.lake.batches("inference_logs", round, COVERAGE_COLUMNS)))
+    return written(
+        manifest, **found.counts, quarantine_reasons=reasons, losses=found.losses, coverage=coverage, prompt_diversity=dg.MetadataValue.md(diversity)
+    )  # fmt: skip

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from assets.pictures import picture
 from assets.stage import Table, result, stage
-from flywheel.governance import allowed_rows, redact_text
+from flywheel.governance import redact_text
 from flywheel.labeling import load_gold
 from flywheel.quality import aggregate_preferences, agreement_table, agreement_verdict
 from flywheel.quality import demonstrations as demonstrations_of
@@ -33,9 +33,10 @@ def agreement(
     """Krippendorff's alpha and company, by segment, with intervals; decides the agreement gate for exactly these annotations."""
     home, round, quality = store.home, context.partition_key, store.home.settings.quality
     table = agreement_table(annotations, rater_quality, round=round, settings=quality, seed=home.settings.seed_for("agreement", round))
+    judged = home.lake.demand("annotations", round)
     verdict = store.verdicts.record(agreement_verdict(
-        annotations, table, rater_quality, round=round, annotations_sha256=home.lake.demand("annotations", round).sha256,
-        batch=labeling_batch, settings=quality, now=store.now(),
+        annotations, table, rater_quality, round=round, annotations_sha256=judged.sha256, batch=labeling_batch, settings=quality,
+        now=store.now(), withdrawn_tasks=judged.facts.get("withdrawn_tasks", []),
     ))  # fmt: skip
     return result(
         table,
@@ -63,8 +64,9 @@ def preferences(
         annotations, rater_quality, batches, judge_labels, pairs, round=round, settings=home.settings.quality, exclude_pairs=known,
         experts=expert_raters(home), gold=load_gold(home.gold),
     )  # fmt: skip
-    allowed = allowed_rows(table, store.ledger, "labeling", store.now())
-    facts = {**facts, "withdrawn_since": table.num_rows - allowed.num_rows}
+    ask = store.consent.ask("labeling")
+    allowed = ask(table)
+    facts = {**facts, "withdrawn_since": ask.refused, "consent": ask.facts}
     return result(allowed, facts, accepted=allowed.num_rows, details=facts)
 
 
@@ -81,11 +83,12 @@ def demonstrations(
     home, round = store.home, context.partition_key
     demand_context(home, round)
     store.verdicts.demand_pass("agreement", round, home.lake.demand("annotations", round).sha256)
-    allowed = allowed_rows(response_pairs, store.ledger, "training", store.now())
+    ask = store.consent.ask("training")
+    allowed = ask(response_pairs)
     refused = sorted({*response_pairs["pair_id"].to_pylist()} - {*allowed["pair_id"].to_pylist()})
     with store.vault() as vault:
         table = demonstrations_of(
             annotations, labeling_batch, round=round, redact=lambda text, talk: redact_text(text, conversation_id=talk, vault=vault, settings=home.settings.governance),
             conversations=conversations(allowed), experts=expert_raters(home), rater_quality=rater_quality, exclude_pairs=refused,
         )  # fmt: skip
-    return result(table, demonstrations=table.num_rows)
+    return result(table, {"consent": ask.facts}, demonstrations=table.num_rows)

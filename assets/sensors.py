@@ -45,12 +45,12 @@ def labels_arrived(context: dg.SensorEvaluationContext, store: Store) -> dg.Sens
     description="Rows that came after their week was run, as the newest import saw them: takes them in for the next pool.",
 )  # fmt: skip
 def late_rows(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult | dg.SkipReason:
-    """One run for each earlier week of the newest round's pool that has more rows in the landing folder than it took in."""
+    """One run for each earlier week of the newest round's pool that has other rows in the landing folder than it took in."""
     opened = opened_rounds(store.home)
     late = late_rounds(store.home, opened[-1]) if opened else {}
     if not late:
         return dg.SkipReason("no rows came after their week was run")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{r}:{rows}", partition_key=r) for r, rows in late.items()])
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{r}:{seen}", partition_key=r) for r, seen in late.items()])
 
 
 @dg.sensor(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from assets.partitions import weekly
-from flywheel.records import RESTRICTED_TABLES, TABLES
+from flywheel.records import RESTRICTED_TABLES, TABLES, TableManifest
 from flywheel.storage import arrow_schema
 from resources.parquet import FACTS
 
@@ -43,14 +43,15 @@ def column_schema(table: str) -> dg.TableSchema:
 
 
 def stage(
-    group: str, *, code_version: str = "1", kinds: set[str] | None = None, **kwargs: Any
+    group: str, *, code_version: str = "1", kinds: set[str] | None = None, reads: Sequence[str] = (), **kwargs: Any
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`@dg.asset` with what every asset here has. The function's docstring becomes the description; its `pa.Table` parameters are
-    recorded as inputs in the lake's manifest."""
+    recorded as inputs in the lake's manifest, and so are the tables that it `reads` itself (several partitions: see `deps`)."""
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
         name = function.__name__
         tables = [p for p, v in inspect.signature(function, eval_str=True).parameters.items() if v.annotation is pa.Table]
+        tables += reads
         metadata: dict[str, Any] = {"flywheel/inputs": tables, "flywheel/code_version": code_version}
         if name in TABLES:
             metadata["dagster/column_schema"] = column_schema(name)
@@ -67,3 +68,10 @@ def result(table: pa.Table, facts: Mapping[str, Any] | None = None, **metadata: 
     """`facts` goes into the lake's manifest (data), `metadata` to the UI (numbers become plots there)."""
     table = table.replace_schema_metadata({FACTS: json.dumps(facts or {}, sort_keys=True)})
     return dg.MaterializeResult(value=table, metadata=metadata)
+
+
+def written(manifest: TableManifest, **metadata: Any) -> dg.MaterializeResult[None]:
+    """For an asset that wrote its partition itself: what the IO manager would have said, and the content as data version, so that other
+    rows under the same code mark what depends on them stale."""
+    said = {"dagster/row_count": manifest.rows, "content_sha256": manifest.sha256, "file": manifest.file, **metadata}
+    return dg.MaterializeResult(metadata=said, data_version=dg.DataVersion(manifest.sha256))

@@ -17,11 +17,17 @@ RESULTS = "bench/results"
 BENCHES: dict[str, list[str]] = {
     "orchestration": [],
     "selection_hybrid": [],
+    "privacy_speed": ["--n", "2900"],
     "training_round": ["--rounds", "1", "--prompts", "300", "--out", f"{RESULTS}/training_round.json"],
+    "consent": [],
+    "ingestion": [],
     "demo": [],
 }
 CAMPAIGN: dict[str, list[str]] = {
+    "campaign_canaries": ["--canaries", "2600", "--remarks", "200"],
     "campaign_kills": ["--kills", "40"],
+    "campaign_ingestion": ["--kills", "50"],
+    "campaign_fuzz_ingestion": ["--seconds", "600", "--seed", "1"],
     "audit_reads": ["--reads", "2500", "--out", f"{RESULTS}/audit_reads_campaign.json"],
     "training_round": ["--rounds", "4", "--out", f"{RESULTS}/training_campaign.json"],
 }

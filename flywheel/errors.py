@@ -58,3 +58,9 @@ class AccessRefused(FlywheelError):
 
 class TrainingFailed(FlywheelError):
     """The training subprocess ended without a model; the message carries its last lines."""
+
+
+class ClockSetBack(FlywheelError):
+    """It is earlier now than when something was recorded: a withdrawal would sleep until the clock is right again."""
+
+    exit_code = 3

@@ -43,14 +43,14 @@ def print_frame(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str, indent=1) + "\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
-    """A table for people; says `empty` where there are no rows."""
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str, error: bool = False) -> None:
+    """A table for people; says `empty` where there are no rows. `error`: on standard error, where standard output is for something else."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     # a pipe has no width: give ids room, so that a table can be grepped
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if (sys.stderr if error else sys.stdout).isatty() else 200, stderr=error)
     if not rows:
         console.print(empty)
         return

@@ -624,14 +624,24 @@ class RoundContext(Record):
     schema_version: int = SCHEMA_VERSION
 
 
+class TablePart(Record):
+    """One of several files of a partition."""
+
+    file: KeptText
+    rows: int
+    sha256: KeptText
+
+
 class TableManifest(Record):
-    """What one table partition is: replaced last, so that a reader sees the old partition or the new one."""
+    """What one table partition is: replaced last, so that a reader sees the old partition or the new one. `sha256` is that of its one
+    file; of several `parts`, in order, the SHA-256 of their hashes, one a line (`file` is then the first)."""
 
     table: KeptText
     round: KeptText
     rows: int
     sha256: KeptText
     file: KeptText
+    parts: list[TablePart] = []
     columns: dict[str, str]
     inputs: dict[str, str] = {}
     facts: dict[str, Any] = {}

@@ -11,12 +11,13 @@ import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from flywheel.errors import SettingsError
+from flywheel.regex_safety import refuse_unsafe
 
 
 class Section(BaseModel):
@@ -28,11 +29,32 @@ class Section(BaseModel):
 class IngestionSettings(Section):
     """How logs come in."""
 
-    format: Literal["auto", "flywheel", "openai", "nvidia"] = Field(
-        "auto", description="Dialect of the landing folder's files; auto decides by content, row by row."
+    format: Literal["auto", "flywheel", "openai", "nvidia", "batch", "stored_completion", "otel", "phoenix", "langfuse", "tensorzero"] = (
+        Field("auto", description="Dialect of the landing folder's files; auto decides by content, row by row.")
     )
+    source: str = Field(
+        "",
+        description="Name of the system that the logs come from; part of every record id. Set it before two systems that count alike are read.",
+    )
+    workers: int = Field(0, ge=0, description="Processes that read logs at once; 0: one a core. Small inputs are read in this process.")
     max_future_s: int = Field(300, ge=0, description="A timestamp further ahead of the clock than this goes to quarantine.")
     max_line_bytes: int = Field(8_000_000, ge=1_000, description="A longer line goes to quarantine unread.")
+    taxonomy: Path | None = Field(
+        None, description="File with the rules and exemplars that give a record its task type and domain; default: data/taxonomy.toml."
+    )
+    taxonomy_method: Literal["rules", "exemplars"] = Field(
+        "rules",
+        description="exemplars: the nearest labelled exemplars by embedding first, rules where those are not clear (milliseconds a record).",
+    )
+    conversation_turns: int = Field(
+        100, ge=1, description="Earlier turns are put before a request up to this many messages in all; the oldest are left out."
+    )
+    conversation_characters: int = Field(
+        50_000, ge=1, description="Earlier turns are put before a request up to this many characters in all; the oldest are left out."
+    )
+
+
+Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class GovernanceSettings(Section):
@@ -42,8 +64,29 @@ class GovernanceSettings(Section):
         {"ORDER_ID": r"\bSF-\d{6,8}\b", "ACCOUNT_ID": r"\bAC-\d{6,8}\b", "TICKET_ID": r"\bTK-\d{5,8}\b"},
         description="Business identifiers: type name to regular expression.",
     )
+
+    @field_validator("identifiers")
+    @classmethod
+    def _safe_to_run(cls, value: dict[str, str]) -> dict[str, str]:
+        refuse_unsafe(value)
+        return value
+
     presidio_language: str = Field("en", description="Language that Presidio analyses in; its recognisers must know it.")
     minimum_score: float = Field(0.35, ge=0, le=1, description="Presidio findings below this score are dropped.")
+    ner: str = Field(
+        "shipped", description="Recogniser of names: shipped, off, a folder that train-ner wrote, or an installed spaCy model."
+    )
+    ner_threshold: float = Field(0.7, gt=0, lt=1, description="Probability from which a word counts as part of a name.")
+    not_names: tuple[str, ...] = Field((), description="Words that are no names here: products, brands, places of the business.")
+    audit_sample: int = Field(60, ge=1, description="Redacted conversations a round for a person to read (`flywheel privacy sample`).")
+    retention: dict[Literal["labeling", "training", "evaluation"], dict[str, Days]] = Field(
+        {},
+        description="Days, by purpose and legal basis, that a row may be used for the purpose, counted from its timestamp (`*`: any other "
+        "basis). Unset: no limit. Judged now, like consent: no round needs a new pin when it changes. See docs/consent.md.",
+    )
+    consent_columns: dict[str, str] = Field(
+        {}, description="Columns of consent files: theirs = ours (`-`: leave it out). `flywheel consent import --map` adds to it."
+    )
 
 
 class SelectionSettings(Section):
@@ -240,8 +283,10 @@ class Settings(BaseSettings):
         return loaded
 
     def sha256(self) -> str:
-        """Hash of all that may change a result: everything but where things lie and what time it is."""
-        text = self.model_dump_json(exclude={"home", "lake", "landing", "clock"})
+        """Hash of all that a round is bound to: everything but where things lie, what time it is, and what governs consent (which is judged
+        now, whatever a round was opened with)."""
+        judged_now = {"retention", "consent_columns"}
+        text = self.model_dump_json(exclude={"home": True, "lake": True, "landing": True, "clock": True, "governance": judged_now})
         return hashlib.sha256(text.encode()).hexdigest()
 
     def seed_for(self, *parts: str) -> int:
@@ -249,7 +294,7 @@ class Settings(BaseSettings):
         return int.from_bytes(hashlib.sha256("|".join((str(self.seed), *parts)).encode()).digest()[:8], "big") >> 1
 
 
-NOT_SETTINGS = frozenset({"FLYWHEEL_ID_KEY", "FLYWHEEL_VAULT_KEY"})
+NOT_SETTINGS = frozenset({"FLYWHEEL_ID_KEY", "FLYWHEEL_VAULT_KEY", "FLYWHEEL_VAULT_KEY_NEXT"})
 
 
 def _refuse_unknown_variables(cls: type[Settings]) -> None:

@@ -27,7 +27,8 @@ or `FLYWHEEL_SELECTION__BUDGET=800`. Lists and tables in a variable are JSON. An
 restricted zone, for installations that keep keys in a secret store.
 
 A round is bound to the settings it was opened with: changed ones are refused until the batch is out, or pinned anew with
-`flywheel round run R --repin REASON`. Where things lie and what time it is (`home`, `lake`, `landing`, `clock`) does not count as a change.
+`flywheel round run R --repin REASON`. Where things lie and what time it is (`home`, `lake`, `landing`, `clock`) does not count as a change,
+nor do `governance.retention` and `consent_columns`: consent is judged now.
 """
 
 
@@ -69,7 +70,7 @@ def _kind(annotation: Any) -> str:
     if origin is list:
         return f"list of {_kind(get_args(annotation)[0])}"
     if origin is dict:
-        return "table of text"
+        return "table of tables" if get_origin(get_args(annotation)[1]) is dict else "table of text"
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Path": "path", "date": "date"}
     return names.get(getattr(annotation, "__name__", ""), str(annotation))
 

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import dagster as dg
 
-from flywheel.governance import ConsentLedger, ProvenanceLog, Vault, consent_ledger, provenance_log
+from flywheel.governance import ConsentCheck, ConsentLedger, ProvenanceLog, Vault, consent_ledger, provenance_log
 from flywheel.rounds import Verdicts
 from flywheel.settings import Settings
 from flywheel.storage import Home
@@ -41,6 +41,11 @@ class Store(dg.ConfigurableResource):
     @property
     def ledger(self) -> ConsentLedger:
         return consent_ledger(self.home)
+
+    @property
+    def consent(self) -> ConsentCheck:
+        """Asks the ledger about rows, now."""
+        return ConsentCheck(self.home)
 
     @contextmanager
     def vault(self) -> Iterator[Vault]:

@@ -50,8 +50,10 @@ def described(verdict: Verdict) -> dict[str, Any]:
 def consent_gate(context: dg.AssetCheckExecutionContext, store: Store) -> dg.AssetCheckResult:
     round = context.partition_key
     manifest = store.home.lake.demand("consented_logs", round)
-    table = store.home.lake.read("consented_logs", round, ["record_id", "subject_id"])
-    return shown(store.verdicts.record(consent_verdict(table, store.ledger, sha256=manifest.sha256, round=round, now=store.now())))
+    table = store.home.lake.read("consented_logs", round, ["record_id", "subject_id", "timestamp"])
+    retention = store.home.settings.governance.retention
+    verdict = consent_verdict(table, store.ledger, sha256=manifest.sha256, round=round, now=store.now(), retention=retention)
+    return shown(store.verdicts.record(verdict))
 
 
 @gate("redacted_logs", "No value that the vault knows occurs in the redacted table.")

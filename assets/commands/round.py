@@ -144,9 +144,9 @@ def backfill(
 
 def take_in_late_rows(home: Home, key: str, *, progress: bool) -> None:
     """Rows that came after their week was run: taken in now, for the next pool."""
-    for late, rows in late_rounds(home, key).items():
+    for late in late_rounds(home, key):
         if progress:
-            say(f"{late}: {rows} rows in the landing folder, more than when it was run; they enter the pool after {key}'s")
+            say(f"{late}: the landing folder holds other rows of that week than when it was run; they enter the pool after {key}'s")
         execute(home, "late_logs", late, progress=progress)
 
 

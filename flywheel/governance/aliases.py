@@ -70,11 +70,11 @@ def _linked(named: Sequence[tuple[str, str]]) -> list[str]:
     keys = {item: value_key(*item) for item in distinct}
     people = sorted(
         ((tuple(p.casefold() for p in name_parts(value)), index, value) for index, (name, value) in enumerate(distinct) if name == "PERSON"),
-        key=lambda p: (-len(p[0]), p[1]),
+        key=lambda p: (-len(p[0]), -sum(map(len, p[0])), p[1]),
     )  # fmt: skip
     clusters: list[tuple[tuple[str, ...], str]] = []
     for parts, _, value in people:
-        match = next((c for c in clusters if parts and all(_is_part(p, c[0]) for p in parts)), None)
+        match = next((c for c in clusters if parts and _same_person(parts, c[0])), None)
         if match is None:
             clusters.append((parts, keys[("PERSON", value)]))
         else:
@@ -84,6 +84,14 @@ def _linked(named: Sequence[tuple[str, str]]) -> list[str]:
         if item[0] == "ADDRESS":
             keys[item] = next((p for p in places if keys[item] in p), keys[item])
     return [keys[item] for item in named]
+
+
+def _same_person(parts: tuple[str, ...], whole: tuple[str, ...]) -> bool:
+    """Is every part one of the whole name's? Beside one that is, the beginning of another will do: Kat Brandvold is Katarina Brandvold."""
+    if all(_is_part(p, whole) for p in parts):
+        return True
+    exact = [p for p in parts if p in whole]
+    return bool(exact) and all(p in exact or any(len(p) >= 3 and w.startswith(p) for w in whole) for p in parts)
 
 
 def _is_part(part: str, parts: tuple[str, ...]) -> bool:

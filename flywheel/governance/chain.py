@@ -14,12 +14,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from flywheel.errors import IntegrityError
 from flywheel.storage.files import sync_folder
 
 START = "0" * 64
+BLOCK = 1 << 16
 Body = dict[str, Any]
 
 
@@ -39,32 +40,43 @@ class Chain:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def lines(self) -> Iterator[Body]:
-        """Every finished line. Raises `IntegrityError` on one that is no JSON object."""
+    def raw_lines(self) -> Iterator[bytes]:
+        """The bytes of every finished line, without its end; constant memory."""
         try:
-            data = self.path.read_bytes()
+            with open(self.path, "rb") as file:
+                for raw in file:
+                    if raw.endswith(b"\n"):
+                        yield raw[:-1]
         except FileNotFoundError:
             return
-        finished = data[: data.rfind(b"\n") + 1]
-        for number, raw in enumerate(finished.split(b"\n")[:-1], start=1):
-            try:
-                body = json.loads(raw)
-            except ValueError:
-                body = None
-            if not isinstance(body, dict) or "hash" not in body:
-                raise IntegrityError(f"{self.path.name} line {number} is damaged; `flywheel audit verify` shows the extent")
-            yield body
+
+    def lines(self) -> Iterator[Body]:
+        """Every finished line. Raises `IntegrityError` on one that is no JSON object."""
+        for number, raw in enumerate(self.raw_lines(), start=1):
+            yield self._parsed(raw, str(number))
+
+    def _parsed(self, raw: bytes, number: str) -> Body:
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict) or "hash" not in body:
+            raise IntegrityError(f"{self.path.name} line {number} is damaged; `flywheel audit verify` shows the extent")
+        return body
 
     def head(self) -> str:
         """Hash of the last finished line; 64 zeros for an empty chain."""
-        last = START
-        for body in self.lines():
-            last = str(body["hash"])
-        return last
+        try:
+            with open(self.path, "rb") as file:
+                end = _finished(file)
+                raw = _last_line(file, end)
+        except FileNotFoundError:
+            return START
+        return str(self._parsed(raw, "(the last one)")["hash"]) if raw else START
 
     def append(self, choose: Callable[[list[Body]], Iterable[Body]]) -> list[Body]:
         """Under the lock: give `choose` every line there is, and append the bodies it returns. Returns them with seq, previous, hash."""
-        with self._locked():
+        with self.locked():
             there = list(self.lines())
             previous = str(there[-1]["hash"]) if there else START
             added: list[Body] = []
@@ -73,14 +85,14 @@ class Chain:
                 previous = line["hash"] = line_hash(line)
                 added.append(line)
             if added:
-                self._write(b"".join(canonical(line) + b"\n" for line in added))
+                self.write(b"".join(canonical(line) + b"\n" for line in added))
             return added
 
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Finished lines to the end of the file, in one write and one fsync. Only under `locked`."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
-            there = file.read()
-            file.truncate(there.rfind(b"\n") + 1)
+            file.truncate(_finished(file))
             file.seek(0, os.SEEK_END)
             file.write(data)
             file.flush()
@@ -88,7 +100,8 @@ class Chain:
         sync_folder(self.path.parent)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """The one writer, across processes; the kernel lets go when a holder dies."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -98,18 +111,50 @@ class Chain:
             os.close(descriptor)
 
     def verify(self) -> list[str]:
-        """What is wrong with the chain, line by line; empty when every line is the one that was appended."""
-        problems, previous, number = [], START, 0
+        """What is wrong with the chain, line by line; empty when every line is, byte for byte, the one that was appended."""
+        problems, previous = [], START
         try:
-            for number, body in enumerate(self.lines()):
+            for number, raw in enumerate(self.raw_lines()):
+                body = self._parsed(raw, str(number + 1))
                 place = f"{self.path.name} line {number + 1}"
                 if body.get("seq") != number:
                     problems.append(f"{place}: seq is {body.get('seq')}, should be {number}: a line was dropped, added or moved")
                 if body.get("previous") != previous:
                     problems.append(f"{place}: does not follow the line before it")
-                if body["hash"] != line_hash(body):
+                if not _is_as_appended(raw, str(body["hash"])):
                     problems.append(f"{place}: its content is not what was appended")
                 previous = str(body["hash"])
         except IntegrityError as error:
             problems.append(str(error))
         return problems
+
+
+def _is_as_appended(raw: bytes, hash_: str) -> bool:
+    """The line without its hash has that hash. On the bytes as they stand: a second key of one name, which one reader would take first
+    and another last, is no way around it."""
+    own = b'"hash":"' + hash_.encode() + b'",'  # never last: `previous` and `seq` follow
+    return raw.count(own) == 1 and hashlib.sha256(raw.replace(own, b"")).hexdigest() == hash_
+
+
+def _finished(file: BinaryIO) -> int:
+    """Where the last finished line of an open file ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        at = file.read(end - start).rfind(b"\n")
+        if at >= 0:
+            return start + at + 1
+        end = start
+    return 0
+
+
+def _last_line(file: BinaryIO, end: int) -> bytes:
+    """The line that ends at `end`, without its end."""
+    start, data = end, b""
+    while start and b"\n" not in data[:-1]:
+        step = max(0, start - BLOCK)
+        file.seek(step)
+        data = file.read(start - step) + data
+        start = step
+    return data[:-1].rsplit(b"\n", 1)[-1]

@@ -1,40 +1,71 @@
-"""Consent: an append-only ledger keyed by subject, and the filter that every stage applies again before it uses a row.
+"""Consent: an append-only ledger keyed by subject.
 
 Current state is a fold over events by `effective_at`, then by their place in the ledger: the last one decides, but of a grant and a
 withdrawal of one moment the withdrawal. A grant ends at its `expires_at`. No event means no: absence is refusal. A ledger whose chain is
-broken answers nothing: a line that was changed by hand could be somebody's withdrawal.
+broken answers nothing: a line that was changed by hand could be somebody's withdrawal. Nor does one that was written after `now`: with
+the clock set back, a withdrawal would sleep.
+
+Two clocks: `effective_at` is when it was said, `recorded_at` when we knew. Stages judge by all that is known now.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from flywheel.errors import ConsentMissing, IntegrityError
-from flywheel.governance.chain import Body, Chain
-from flywheel.records import ConsentedRecord, ConsentEvent, Purpose
-from flywheel.storage import Ids, arrow_schema
+from flywheel.errors import ClockSetBack
+from flywheel.governance.chain import Chain
+from flywheel.governance.ledger_state import PURPOSES, LedgerState, Line, encode, lines_of, micros
+from flywheel.records import ConsentEvent, Purpose
+from flywheel.storage import Ids
 
-PURPOSES: tuple[Purpose, ...] = ("labeling", "training", "evaluation")
+__all__ = ["PURPOSES", "Action", "ConsentLedger", "Standing", "Statement", "make_consent_event", "refusal"]
+
+Action = Literal["granted", "withdrawn"]
 Standing = Literal["no_consent", "withdrawn", "expired"]
+CLOCK_TOLERANCE = timedelta(minutes=5)  # between machines that append to one ledger
+REMEMBERED = 4  # ledgers held in memory a process
+
+
+class Statement(NamedTuple):
+    """What somebody said about one purpose, before it has an id: what `append_statements` takes in bulk. Times are zone-aware."""
+
+    subject_id: str
+    purpose: Purpose
+    action: Action
+    legal_basis: str
+    policy_version: str
+    effective_at: datetime
+    source: str
+    expires_at: datetime | None = None
+    key: str = ""
+    """Names the statement where `effective_at` does not (it could not be read, and is the moment of import): in the id instead of it."""
 
 
 def make_consent_event(
-    ids: Ids, subject_id: str, purpose: Purpose, action: Literal["granted", "withdrawn"], *, legal_basis: str, policy_version: str,
-    effective_at: datetime, recorded_at: datetime, source: str, expires_at: datetime | None = None,
+    ids: Ids, subject_id: str, purpose: Purpose, action: Action, *, legal_basis: str, policy_version: str, effective_at: datetime,
+    recorded_at: datetime, source: str, expires_at: datetime | None = None,
 ) -> ConsentEvent:  # fmt: skip
     """An event whose id is made of what it says: the same statement heard twice is one event."""
-    until = expires_at.isoformat() if expires_at else ""
-    event_id = ids.make("consent", subject_id, purpose, action, legal_basis, policy_version, effective_at.isoformat(), until, source)
+    said = Statement(subject_id, purpose, action, legal_basis, policy_version, effective_at, source, expires_at)
     return ConsentEvent(
-        event_id=event_id, subject_id=subject_id, purpose=purpose, action=action, legal_basis=legal_basis, policy_version=policy_version,
-        effective_at=effective_at, recorded_at=recorded_at, expires_at=expires_at, source=source,
+        event_id=_event_id(ids, said), subject_id=subject_id, purpose=purpose, action=action, legal_basis=legal_basis,
+        policy_version=policy_version, effective_at=effective_at, recorded_at=recorded_at, expires_at=expires_at, source=source,
     )  # fmt: skip
+
+
+def _event_id(ids: Ids, said: Statement) -> str:
+    when, until = said.key or said.effective_at.isoformat(), said.expires_at.isoformat() if said.expires_at else ""
+    return ids.make("consent", said.subject_id, said.purpose, said.action, said.legal_basis, said.policy_version, when, until, said.source)
+
+
+# Of each ledger file: what it was when it was read, and what it held. A process asks one ledger at many stages.
+_read: dict[Path, tuple[tuple[int, ...], LedgerState]] = {}
 
 
 class ConsentLedger:
@@ -42,35 +73,74 @@ class ConsentLedger:
 
     def __init__(self, path: Path) -> None:
         self._chain = Chain(path)
-        self._read: tuple[tuple[int, int], list[ConsentEvent]] | None = None
+
+    # --- writing ---
 
     def append(self, events: Iterable[ConsentEvent]) -> int:
-        """Add the events whose id is not there yet; returns how many were new."""
-        wanted = list(events)
+        """Add the events whose id is not there yet, all with one fsync; returns how many were new. Raises `ClockSetBack`."""
+        return self._append([_line(event) for event in events])
 
-        def choose(there: list[Body]) -> list[Body]:
-            known = {line["event"]["event_id"] for line in there}
-            fresh = []
-            for event in wanted:
-                if event.event_id not in known:
-                    known.add(event.event_id)
-                    fresh.append({"event": event.model_dump(mode="json")})
-            return fresh
+    def append_statements(self, statements: Iterable[Statement], *, ids: Ids, recorded_at: datetime) -> int:
+        """`append` in bulk: the events of `statements`, without an object each. The same statement heard twice is one event."""
+        return self._append([
+            Line(s.action, s.effective_at, _event_id(ids, s), s.expires_at, s.legal_basis, s.policy_version, s.purpose, recorded_at, s.source, s.subject_id)
+            for s in statements
+        ])  # fmt: skip
 
-        return len(self._chain.append(choose)) if wanted else 0
+    def _append(self, wanted: list[Line]) -> int:
+        if not wanted:
+            return 0
+        with self._chain.locked():
+            state = self.state()
+            _refuse_clock_set_back(max(line.recorded_at for line in wanted), state)
+            ids = [line.event_id for line in wanted]
+            fresh = dict(zip(reversed(ids), reversed(wanted), strict=True))  # of two alike, the first
+            known = pc.is_in(pa.array(ids, pa.string()), value_set=state.table["event_id"].combine_chunks()).to_pylist()
+            lines = [fresh.pop(i) for i, there in zip(ids, known, strict=True) if not there and i in fresh]
+            if lines:
+                data, head = lines_of((encode(line) for line in lines), len(state), state.head)
+                self._chain.write(data)
+                self._remember(state.extended(lines, head))
+            return len(lines)
 
-    def events(self) -> Iterator[ConsentEvent]:
-        """Every event, in the ledger's order. Raises `IntegrityError` when the chain is not as it was appended."""
+    # --- reading ---
+
+    def state(self) -> LedgerState:
+        """The ledger in memory. Raises `IntegrityError` when the chain is not as it was appended."""
+        version = self._version()
+        if version is None:
+            return LedgerState.empty()
+        known = _read.get(self._chain.path)
+        if known is not None and known[0] == version:
+            return known[1]
+        state = LedgerState.load(self._chain)
+        if self._version() == version:  # else somebody appended meanwhile: read again next time
+            self._remember(state)
+        return state
+
+    def _version(self) -> tuple[int, ...] | None:
         try:
-            stat = self._chain.path.stat()
+            found = self._chain.path.stat()
         except FileNotFoundError:
-            return iter(())
-        version = (stat.st_size, stat.st_mtime_ns)
-        if self._read is None or self._read[0] != version:  # four stages ask the same ledger in one run
-            if problems := self._chain.verify():
-                raise IntegrityError(f"{problems[0]}: nobody's consent can be told from it; restore it from its backup")
-            self._read = (version, [ConsentEvent.model_validate(line["event"]) for line in self._chain.lines()])
-        return iter(self._read[1])
+            return None
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def _remember(self, state: LedgerState) -> None:
+        _read.pop(self._chain.path, None)
+        while len(_read) >= REMEMBERED:
+            _read.pop(next(iter(_read)), None)
+        version = self._version()
+        if version is not None:
+            _read[self._chain.path] = (version, state)
+
+    def events(self, subject_id: str | None = None) -> Iterator[ConsentEvent]:
+        """Every event (of one subject), in the ledger's order."""
+        state = self.state()
+        return state.events(None if subject_id is None else pc.equal(state.table["subject_id"], subject_id))
+
+    def knows(self, subject_id: str) -> bool:
+        """Whether anything was ever said about the subject."""
+        return bool(pc.any(pc.equal(self.state().table["subject_id"], subject_id)).as_py())
 
     def head(self) -> str:
         """Hash of the ledger as it stands; 64 zeros when empty."""
@@ -80,66 +150,55 @@ class ConsentLedger:
         """What is wrong with the chain; empty when nothing was altered."""
         return self._chain.verify()
 
+    def judged_by(self, now: datetime) -> LedgerState:
+        """The ledger to judge by at the moment `now`. Raises `ClockSetBack` when it was written to later than that."""
+        state = self.state()
+        _refuse_clock_set_back(now, state)
+        return state
+
     def last_words(self, purpose: str, at: datetime) -> dict[str, ConsentEvent]:
-        """For each subject the event that decided about `purpose` at the moment `at`, grant or withdrawal, expired or not."""
-        said: dict[str, ConsentEvent] = {}
-        for event in self.events():
-            if event.purpose == purpose and event.effective_at <= at:
-                before = said.get(event.subject_id)
-                if before is None or (before.effective_at, before.action == "withdrawn") <= (
-                    event.effective_at,
-                    event.action == "withdrawn",
-                ):
-                    said[event.subject_id] = event
-        return said
+        """For each subject the event that decides about `purpose` at the moment `at`, grant or withdrawal, expired or not."""
+        return self._deciding(purpose, at, lambda _: True)
 
     def allowed(self, purpose: str, at: datetime) -> dict[str, ConsentEvent]:
         """Subjects that allow `purpose` at the moment `at`, each with the grant that says so."""
-        return {subject: event for subject, event in self.last_words(purpose, at).items() if _refusal(event, at) is None}
+        return self._deciding(purpose, at, lambda event: refusal(event, at) is None)
+
+    def _deciding(self, purpose: str, at: datetime, wanted: Callable[[ConsentEvent], bool]) -> dict[str, ConsentEvent]:
+        state = self.judged_by(at)
+        last = state.last_words(purpose, at)
+        decided = pa.array(sorted(int(i) for i in last[last >= 0]), pa.int64())
+        return {e.subject_id: e for e in LedgerState(state.table.take(decided)).events() if wanted(e)}
+
+    def decision(self, subject_id: str, purpose: str, at: datetime, known_at: datetime | None = None) -> ConsentEvent | None:
+        """The event that decided about one subject at the moment `at`, past or present: by what is known now, or by what was recorded at
+        `known_at`. `refusal` says what it means."""
+        state = self.state()
+        mine = LedgerState(state.table.filter(pc.equal(state.table["subject_id"], subject_id))).tidy()
+        last = mine.last_words(purpose, at, known_at)
+        return mine.event(int(last[0])) if len(last) > 1 and last[0] >= 0 else None
 
 
-def _refusal(event: ConsentEvent | None, at: datetime) -> Standing | None:
+def refusal(event: ConsentEvent | None, at: datetime) -> Standing | None:
+    """Why the deciding event does not allow its purpose at the moment `at`; None where it does."""
     if event is None:
         return "no_consent"
     if event.action == "withdrawn":
         return "withdrawn"
-    return "expired" if event.expires_at is not None and event.expires_at <= at else None
+    return "expired" if event.expires_at is not None and micros(event.expires_at) <= micros(at) else None
 
 
-def filter_consented(
-    records: pa.Table, ledger: ConsentLedger, *, purposes: Sequence[Purpose] = ("labeling",), now: datetime, round: str
-) -> tuple[pa.Table, dict[str, int]]:
-    """The records (LogRecord) whose subject allows every one of `purposes` now, as ConsentedRecord, and why the others are left out.
-
-    The column `purposes` lists all that the subject allows now; basis and policy version are those of the first of `purposes`.
-    """
-    words = {purpose: ledger.last_words(purpose, now) for purpose in PURPOSES}
-    reasons: Counter[str] = Counter(no_consent=0, withdrawn=0, expired=0)
-    keep: list[bool] = []
-    added: dict[str, list[Any]] = {"purposes": [], "legal_basis": [], "policy_version": []}
-    for subject in records["subject_id"].to_pylist():
-        refused = next((r for p in purposes if (r := _refusal(words[p].get(subject), now)) is not None), None)
-        keep.append(refused is None)
-        if refused is not None:
-            reasons[refused] += 1
-            continue
-        grant = words[purposes[0]][subject]
-        added["purposes"].append([p for p in PURPOSES if _refusal(words[p].get(subject), now) is None])
-        added["legal_basis"].append(grant.legal_basis)
-        added["policy_version"].append(grant.policy_version)
-    table = records.filter(pa.array(keep, pa.bool_()))
-    schema = arrow_schema(ConsentedRecord)
-    for name, values in added.items():
-        table = table.append_column(schema.field(name), pa.array(values, schema.field(name).type))
-    at = table.schema.get_field_index("round")
-    table = table.set_column(at, schema.field("round"), pa.array([round] * table.num_rows, pa.string()))
-    return table.select(schema.names).cast(schema), dict(reasons)
+def _line(event: ConsentEvent) -> Line:
+    return Line(
+        event.action, event.effective_at, event.event_id, event.expires_at, event.legal_basis, event.policy_version, event.purpose,
+        event.recorded_at, event.source, event.subject_id,
+    )  # fmt: skip
 
 
-def allowed_rows(table: pa.Table, ledger: ConsentLedger, purpose: Purpose, now: datetime) -> pa.Table:
-    """The rows of any table with `subject_id` whose subject allows `purpose` now. A row without subject is refused, and so is a table
-    without the column (`ConsentMissing`)."""
-    if "subject_id" not in table.column_names:
-        raise ConsentMissing("a table without subject_id cannot be checked for consent; join it to its records first")
-    allowed = ledger.allowed(purpose, now)
-    return table.filter(pa.array([s in allowed for s in table["subject_id"].to_pylist()], pa.bool_()))
+def _refuse_clock_set_back(now: datetime, state: LedgerState) -> None:
+    if state.newest is not None and now < state.newest - CLOCK_TOLERANCE:
+        raise ClockSetBack(
+            f"it is {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by the clock, but the consent ledger was written to at "
+            f"{state.newest:%Y-%m-%d %H:%M:%S} UTC: a withdrawal since then would go unheard. Set the clock right (the system's, or "
+            "`clock` in flywheel.toml where it is fixed), then run this again; nothing was changed. See docs/consent.md, Clock."
+        )

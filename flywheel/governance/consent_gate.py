@@ -6,18 +6,22 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from flywheel.governance.consent import ConsentLedger, allowed_rows
+from flywheel.governance.consent import ConsentLedger
+from flywheel.governance.consent_rules import NO_RETENTION, Retention, limited, permitted
 from flywheel.records import Purpose, Verdict
 
 
 def consent_verdict(
-    table: pa.Table, ledger: ConsentLedger, *, sha256: str, round: str, now: datetime, purpose: Purpose = "labeling"
-) -> Verdict:
-    """The gate's verdict on exactly these bytes (`sha256`): passes when every row's subject allows `purpose` now. The reason counts the
-    rows that do not, never naming a subject."""
-    refused = table.num_rows - allowed_rows(table, ledger, purpose, now).num_rows
-    reasons = [f"{refused} of {table.num_rows} rows have no basis for {purpose} now: rerun `consented_logs`"] if refused else []
+    table: pa.Table, ledger: ConsentLedger, *, sha256: str, round: str, now: datetime, purpose: Purpose = "labeling",
+    retention: Retention = NO_RETENTION,
+) -> Verdict:  # fmt: skip
+    """The gate's verdict on exactly these bytes (`sha256`): passes when every row is permitted for `purpose` now. The reasons count the
+    rows that are not, never naming a subject. The thresholds name the days of retention that it judged by."""
+    refused = {reason: n for reason, n in permitted(table, ledger, purpose, now, retention).reasons.items() if n}
+    why = ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in refused.items())
+    said = f"{sum(refused.values())} of {table.num_rows} rows have no basis for {purpose} now ({why}): rerun `consented_logs`"
+    days = {f"retention_days.{basis}": n for basis, n in sorted(retention.get(purpose, {}).items())} if limited(retention, purpose) else {}
     return Verdict(
-        gate="consent", round=round, subject_sha256=sha256, state="fail" if refused else "pass", reasons=reasons,
-        thresholds={"purpose": purpose}, decided_at=now,
+        gate="consent", round=round, subject_sha256=sha256, state="fail" if refused else "pass", reasons=[said] if refused else [],
+        thresholds={"purpose": purpose, **days}, decided_at=now,
     )  # fmt: skip

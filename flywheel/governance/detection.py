@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from flywheel.governance.aliases import LITERAL
-from flywheel.governance.dialogue_layer import phrase_spans, slot_spans, turns_expectations
+from flywheel.governance.dialogue_layer import phrase_spans, slot_spans, turns_expectations, volunteered
+from flywheel.governance.ner_layer import CERTAIN_SCORE, NameLayer, answers_meant
 from flywheel.governance.normalise import Normalised, normalise
 from flywheel.governance.ordinary import NEVER_A_NAME, is_ordinary
 from flywheel.governance.pattern_layer import compile_identifiers, identifier_spans, pattern_spans
@@ -19,8 +20,10 @@ from flywheel.governance.spans import LAYERS, Span, resolve
 from flywheel.settings import GovernanceSettings
 
 Fields = tuple[tuple[str, str], ...]
-PROPAGATED = frozenset({"slot", "phrase", "named_field", "fuzzy", "secret"})
+PROPAGATED = frozenset({"slot", "phrase", "named_field", "fuzzy", "secret", "ner"})
 CACHED_TEXTS = 200_000
+WEAK = 0.5  # what these layers find with so little certainty stands only where the recogniser thinks it possible
+UNSURE = frozenset({"phrase", "slot"})
 BETWEEN = "\0"
 
 
@@ -44,6 +47,12 @@ class Detector:
 
     def __post_init__(self) -> None:
         self._identifiers = compile_identifiers(self.settings.identifiers)
+        self._names = NameLayer(self.settings) if self.settings.ner != "off" and "ner" in self.layers else None
+
+    def look_ahead(self, pieces: Iterable[Piece]) -> None:
+        """Show pieces of many conversations before they are asked about one by one: the recogniser reads best in bulk. Changes no result."""
+        if self._names is not None:
+            self._names.look_ahead([normalise(text).text for text in dict.fromkeys(p.text for p in pieces if not p.light)])
 
     def conversation(self, pieces: Sequence[Piece], *, personal: Fields = (), raw_ids: Fields = ()) -> list[list[Span]]:
         """For each piece its spans in the original text's characters, without overlap, in order. A text that is an alias already stays."""
@@ -51,20 +60,69 @@ class Detector:
         expectations = iter(turns_expectations(turns))
         read: list[Normalised] = []
         spans: list[list[Span]] = []
-        for piece in pieces:
-            plain, alone = self._alone(piece.text, piece.light)
+        known = [self._alone(piece.text, piece.light) for piece in pieces]
+        if self._names is not None:
+            self._names.look_ahead([plain.text for piece, (plain, _) in zip(pieces, known, strict=True) if not piece.light])
+        for piece, (plain, alone) in zip(pieces, known, strict=True):
             found = list(alone)
             wanted, recent = next(expectations) if piece.role is not None else (frozenset[str](), frozenset[str]())
             if (wanted or recent) and "slot" in self.layers:
                 found.extend(slot_spans(plain.text, wanted, recent))
+            if piece.role == "user" and "phrase" in self.layers:
+                found.extend(volunteered(plain.text))
             if piece.hint and "named_field" in self.layers and not is_ordinary(plain.text.strip()):
                 found.append(Span(0, len(plain.text), piece.hint, "named_field", 0.9))
+            if self._names is not None and not piece.light:
+                found = self._with_names(plain.text, found, wanted | recent)
             read.append(plain)
             spans.append(found)
+        if self._names is not None:
+            self._agree(self._names, read, spans)
         self._known(pieces, read, spans, personal, raw_ids)
         if "conversation" in self.layers:
             self._propagate(pieces, read, spans)
         return [self._settle(plain, found) for plain, found in zip(read, spans, strict=True)]
+
+    def _with_names(self, text: str, found: list[Span], asked: frozenset[str]) -> list[Span]:
+        """What the recogniser found, and without the weak findings that it denies."""
+        assert self._names is not None  # noqa: S101 - asked by the caller
+        names = self._names.names(text)
+        found = [s for s in found if s.type != "PERSON" or s.score > WEAK or s.layer not in UNSURE or names.supports(s)]
+        return [*found, *(s for s in names.spans if s.type != "SECURITY_ANSWER" or answers_meant(text, asked))]
+
+    def _agree(self, names: NameLayer, read: Sequence[Normalised], spans: list[list[Span]]) -> None:
+        """A word has one meaning in a conversation: what the recogniser takes for a person here and for a place, or for nobody, elsewhere
+        is dropped, unless a rule is sure of it."""
+        doubted: set[str] = set()
+        sure: set[str] = set()
+        for plain, found in zip(read, spans, strict=True):
+            for span in found:
+                if span.type == "PERSON":
+                    value = plain.text[span.start : span.end].casefold()
+                    (doubted if span.layer == "ner" or span.score <= WEAK else sure).add(value)
+        sure |= {part for value in sure for part in value.split()}
+        doubted -= sure
+        if not doubted:
+            return
+        votes: dict[str, list[int]] = {value: [0, 0, 0] for value in doubted}
+        for text in dict.fromkeys(plain.text for plain in read):
+            lowered = _lowered(text)
+            for value in doubted:
+                for start, end in _occurrences(text, lowered, value, any_case=True):
+                    votes[value][names.names(text).opinion(start, end)] += 1
+        dropped = {value for value, (person, place, nobody) in votes.items() if 2 * place >= person or nobody > 2 * person}
+        places = {
+            plain.text[a:b].casefold()
+            for plain, found in zip(read, spans, strict=True)
+            for a, b in (names.names(plain.text).denied if found else ())
+        }
+        dropped |= _beside(dropped | (places - sure), doubted - dropped, read)
+        if dropped:
+            for plain, found in zip(read, spans, strict=True):
+                found[:] = [
+                    s for s in found
+                    if s.type != "PERSON" or not (s.layer == "ner" or s.score <= WEAK) or plain.text[s.start : s.end].casefold() not in dropped
+                ]  # fmt: skip
 
     def _known(
         self, pieces: Sequence[Piece], read: Sequence[Normalised], spans: list[list[Span]], personal: Fields, raw_ids: Fields
@@ -107,22 +165,20 @@ class Detector:
         surfaces: dict[str, tuple[str, int]] = {}
         for plain, found in zip(read, spans, strict=True):
             for span in found:
-                if span.layer in PROPAGATED:
+                if span.layer in PROPAGATED and (span.layer != "ner" or span.score >= CERTAIN_SCORE):
                     for surface in _surfaces(span.type, plain.text[span.start : span.end]):
                         if span.priority > surfaces.get(surface, ("", 0))[1]:
                             surfaces[surface] = (span.type, span.priority)
         if not surfaces:
             return
-        ordered = sorted(surfaces, key=lambda s: (-len(s), s))
-        body = "|".join(
-            (re.escape(s) if is_ordinary(s) else f"(?i:{re.escape(s)})") + (r"(?!\w)" if s[-1].isalnum() else "") for s in ordered
-        )
-        pattern = re.compile(rf"(?<!\w)(?:{body})")
-        folded_types = {s.casefold(): t for s, (t, _) in reversed(surfaces.items())}
+        ordered = [(s, surfaces[s][0], not is_ordinary(s)) for s in sorted(surfaces, key=lambda s: (-len(s), s))]
         for piece, plain, found in zip(pieces, read, spans, strict=True):
             if not piece.light:
-                for match in pattern.finditer(plain.text):
-                    found.append(Span(*match.span(), folded_types[match.group().casefold()], "conversation", 0.8))
+                lowered = _lowered(plain.text)
+                for surface, type, any_case in ordered:
+                    found.extend(
+                        Span(*there, type, "conversation", 0.8) for there in _occurrences(plain.text, lowered, surface, any_case=any_case)
+                    )
 
     def _settle(self, plain: Normalised, found: list[Span]) -> list[Span]:
         if not found:
@@ -130,6 +186,39 @@ class Detector:
         literals = [Span(*m.span(), "", "alias") for m in LITERAL.finditer(plain.text)] if "[" in plain.text else []
         settled = [s for s in resolve([*literals, *found], plain.text) if s.layer != "alias"]
         return [Span(*plain.back(s.start, s.end), s.type, s.layer, s.score) for s in settled]
+
+
+def _lowered(text: str) -> str | None:
+    """In lower case, where that keeps every character's place."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else None
+
+
+def _occurrences(text: str, lowered: str | None, value: str, *, any_case: bool) -> Iterator[tuple[int, int]]:
+    """Where `value` stands as a word of its own. Plain search: values differ from conversation to conversation, none is worth compiling."""
+    if any_case and lowered is None:
+        yield from (m.span() for m in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.I))
+        return
+    where, wanted = (lowered or text, value.lower()) if any_case else (text, value)
+    at = where.find(wanted)
+    while at >= 0:
+        end = at + len(wanted)
+        if not (_is_word(text[at - 1 : at]) if at else False) and not (value[-1].isalnum() and _is_word(text[end : end + 1])):
+            yield at, end
+        at = where.find(wanted, at + 1)
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _beside(dropped: set[str], others: set[str], read: Sequence[Normalised]) -> set[str]:
+    """Which of `others` are named together with one that is no person: two streets that make a corner."""
+    if not dropped or not others or not any(" and " in p.text or "&" in p.text for p in read):
+        return set()
+    left, right = ("|".join(re.escape(v) for v in sorted(values, key=lambda v: (-len(v), v))) for values in (dropped, others))
+    pair = re.compile(rf"(?<!\w)(?:(?:{left})\s+(?:and|&)\s+(?P<b>{right})|(?P<a>{right})\s+(?:and|&)\s+(?:{left}))(?!\w)", re.I)
+    return {(m["a"] or m["b"]).casefold() for plain in read for m in pair.finditer(plain.text)}
 
 
 def _surfaces(type: str, value: str) -> Iterable[str]:

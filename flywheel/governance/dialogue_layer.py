@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
+from flywheel.governance.dictionary import is_english, is_sound
 from flywheel.governance.given_names import given_name_spans
 from flywheel.governance.identity import named_type
-from flywheel.governance.names import PHRASE_RULES, take_name
+from flywheel.governance.names import CONTRACTED, PHRASE_RULES, take_name
 from flywheel.governance.ordinary import NEVER_A_NAME, is_ordinary
 from flywheel.governance.spans import Span
 
+SHORT_TURN = 16  # words
+DIGIT = re.compile(r"\d")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _ASKING = re.compile(
     r"\?|\b(?:please|provide|enter|tell|give|need|may i|can i|could i|require\w*|confirm|specify|what(?:'s| is| was)|verify|have your|share)\b",
     re.I,
@@ -50,7 +55,6 @@ _IS = r"(?:\s*(?:number|no\.?|num|code|id|#))*\s*(?:is|was|are|:|=|#|-|should be
 _SAID: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, re.I))
     for kind, pattern in (
-        ("PIN", r"\bpin\b[^.!?\d]{0,40}?(?P<v>\d{4,6})\b(?:\s*(?:or|and|,|/)\s*(?P<w>\d{4,6})\b)?"),
         ("ACCOUNT_ID", r"\b(?:account|acct|balance)\b[^.!?\d]{0,30}?(?P<v>[A-Z]{0,3}-?\d(?:[ -]?\d){5,17})\b"),
         ("ACCESS_CODE", rf"\b(?:access|clearance|verification|security|entry|door|pass)?\s?code{_IS}(?P<v>(?=[A-Z-]*\d)[A-Z0-9-]{{4,12}})\b"),
         ("DOB", rf"\b(?:date of birth|d\.?o\.?b\.?|birth ?da(?:te|y)|born(?: on| in)?){_IS}(?:the\s+)?(?P<v>{_DATE})"),
@@ -60,19 +64,68 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("ADDRESS", r"\b(?:zip|postal|post)\s?code\s*(?:is|:|=)?\s*(?P<v>\d{5}(?:-\d{4})?)\b"),
     )
 )  # fmt: skip
+# named in a turn, and a number of the right form anywhere in it
+_MENTIONED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern, re.I))
+    for kind, pattern in (
+        ("PIN", r"\bpin\b(?! ?drop)"),
+        ("ACCOUNT_ID", r"\b(?:account|acct|acc)\b"),
+        ("ACCESS_CODE", r"\b(?:access|clearance|verification|security|entry|door|pass|confirmation|unlock|login|one.?time)\s?code\b"),
+        ("DOB", r"\b(?:birth\w*|d\.?o\.?b|born)\b"),
+    )
+)
+_BIRTH_YEAR = re.compile(r"(?:19[2-9]\d|200\d|201[0-5])")
+_DAY_OF_YEAR = re.compile(
+    r"\b(?:(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2}(?:st|nd|rd|th)?|\d{1,2}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)\b",
+    re.I,
+)
+_LONG_NUMBER = re.compile(r"(?<![\w.,$€£:/#+-])\d{7,17}(?![\w%]|[.,:/-]\d)")
 _SECRET_WORD = re.compile(
     r"\b(?:maiden(?:\s+name)?|(?:childhood |first )?pet(?:'?s)?(?:\s+name)?|(?:dog|cat|hamster|goldfish)(?:'?s)?(?:\s+name)?)\s*(?:is|was|:|,|were|called|named)?"
     r"\s*(?:called|named|was|is)?\s+",
     re.I,
 )
+_SECRET_WORDS = ("maiden", "pet", "dog", "cat", "hamster", "goldfish")  # without one of them the pattern above matches nothing
 _LEAD = re.compile(
     r"^(?:[\W_]|\b(?:hi|hello|hey|sure|ok|okay|yes|yeah|yep|of course|it'?s|it is|its|it was|that'?s|that is|that would be|i'?m|i am|im|this is|my|the|full|first|last"
     r"|user|pet'?s?|maiden|mother'?s?|mom'?s?|name'?s?|is|was|certainly|thanks|thank you|please|uh|um|well|oh|sorry|right|i think|i believe|her|his|called|named|and|dr|mr|mrs|ms"
-    r"|poor|little|good|old|think|answer|username|hmm+|erm)\b)+",
+    r"|poor|little|good|old|think|answer|username|hmm+|erm|childhood|favou?rite|school|cat'?s?|dog'?s?)\b)+",
     re.I,
 )
 _FIELD = re.compile(r"[\"']([A-Za-z][\w .-]{1,40})[\"']\s*:\s*(?:\"((?:[^\"\\\n]|\\.){2,300})\"|'([^'\\\n]{2,300})'|(\d{6,20}))")
 _FORM = re.compile(r"(?m)^[ \t>*-]*([A-Za-z][A-Za-z _/-]{1,30}?)[ \t]*:[ \t]*([^\s{}()\[\];=][^\n{}();=]{1,120}?)[ \t]*$")
+_STREET_KINDS = frozenset(
+    [
+        "street",
+        "st",
+        "avenue",
+        "ave",
+        "road",
+        "rd",
+        "lane",
+        "ln",
+        "drive",
+        "dr",
+        "boulevard",
+        "blvd",
+        "court",
+        "ct",
+        "way",
+        "place",
+        "pl",
+        "square",
+        "sq",
+        "terrace",
+        "close",
+        "crescent",
+        "highway",
+        "hwy",
+        "parkway",
+        "pkwy",
+        "row",
+        "walk",
+    ]
+)
 _STREET = re.compile(
     r"(?<![\w.])\d{1,5}[A-Za-z]?,?\s+(?:[NSEW]\.?\s+)?(?:[^\W\d_][\w'.-]*\s+){1,4}?"
     r"(?:street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|court|ct|way|place|pl|square|sq|terrace|close|crescent|highway|hwy|parkway|pkwy|row|walk)\b\.?"
@@ -87,9 +140,28 @@ _LIVES = re.compile(
 )  # fmt: skip
 
 
-_MONEY = re.compile(r"[$€£]|\b(?:dollars?|bucks|usd|eur|euros?|pounds?|transfer\w*|amount)\b", re.I)
+# a number that is an amount, not an identifier: what stands right behind it, or before it
+_UNIT_BEHIND = re.compile(
+    r"\s*(?:[%$€£]|(?:dollars?|bucks|usd|eur|euros?|gbp|pounds?|credits?|cents?|grand|points?|people|guests?|persons?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?"
+    r"|miles?|meters?|metres?|kilomet\w+|km|feet|ft|square|sq|gb|mb|kg|items?|pieces?|times|percent|steps|calories|degrees|o'?clock|am|pm)\b)",
+    re.I,
+)
+_AMOUNT_BEFORE = re.compile(
+    r"(?:[$€£]|\b(?:than|about|around|roughly|approximately|under|below|over|above|up to|least|most|between|budget\w*|price|pay|paid|spend|spent|costs?|amount|sum|total"
+    r"|balance|transfer\w*|deposit\w*|withdr[ae]w\w*|send|sent|owe|owes|charged?|worth|in|since|room|flight|gate|version|error|line|page)"
+    r"(?:\s+(?:is|was|to|of|for|me|you|him|her|them|a|the|only|exactly|just|\$|€|£))*)\s*$",
+    re.I,
+)
+_ROUND = re.compile(r"[1-9]0{3,}")
+_EITHER = re.compile(r"\b\d{4,6}\s+or\s+\d{4,6}\b")
 
 
+def _is_amount(text: str, start: int, end: int) -> bool:
+    """Is the number at [start, end) so many of something?"""
+    return _UNIT_BEHIND.match(text, end) is not None or _AMOUNT_BEFORE.search(text, max(0, start - 40), start) is not None
+
+
+@lru_cache(maxsize=8_192)
 def expected(asked: str) -> frozenset[str]:
     """Types that an assistant's turn asks for."""
     if not asked or not _ASKING.search(asked):
@@ -103,16 +175,22 @@ def expected(asked: str) -> frozenset[str]:
 def phrase_spans(text: str) -> list[Span]:
     """What a text says about itself, whoever speaks."""
     found: list[Span] = []
+    # a rule that wants capitals needs a word that could be one of a name
+    titled = any(w[0].isupper() and w.casefold() not in NEVER_A_NAME for w in _LETTERS.findall(text))
     for rule in PHRASE_RULES:
-        found.extend(Span(*s, "PERSON", "phrase", 0.7) for s in rule.find(text))
-    found.extend(Span(*s, "PERSON", "phrase", 0.5) for s in given_name_spans(text))
-    for match in _SECRET_WORD.finditer(text):
+        if titled or not rule.titled:
+            found.extend(Span(*s, "PERSON", "phrase", rule.score) for s in rule.find(text))
+    if titled:
+        found.extend(Span(*s, "PERSON", "phrase", 0.5) for s in given_name_spans(text))
+    lowered = text.lower()
+    for match in _SECRET_WORD.finditer(text) if any(w in lowered for w in _SECRET_WORDS) else ():
         if (taken := take_name(text, match.end(), titled=True)) is not None:
             found.append(Span(*taken, "SECURITY_ANSWER", "slot", 0.7))
-    if any(c.isdigit() for c in text):
+    if DIGIT.search(text):
         for kind, pattern in _SAID:
             for match in pattern.finditer(text):
-                found.extend(Span(*match.span(g), kind, "slot", 0.8) for g in ("v", "w") if match.groupdict().get(g))
+                found.append(Span(*match.span("v"), kind, "slot", 0.8))
+        found.extend(_mentioned(text))
         found.extend(Span(*m.span(), "ADDRESS", "phrase", 0.6) for m in _STREET.finditer(text) if _is_street(m.group()))
         found.extend(Span(*m.span(), "ADDRESS", "phrase", 0.6) for m in _POSTCODE.finditer(text))
         found.extend(Span(*m.span("v"), "ADDRESS", "phrase", 0.6) for m in _LIVES.finditer(text) if any(c.isdigit() for c in m["v"]))
@@ -120,11 +198,67 @@ def phrase_spans(text: str) -> list[Span]:
     return found
 
 
+def _mentioned(text: str) -> list[Span]:
+    """Numbers of a turn that names what they are, wherever it does: "I have my PIN! It is 3100"."""
+    found: list[Span] = []
+    for kind, pattern in _MENTIONED:
+        if pattern.search(text):
+            found.extend(
+                Span(*m.span(), kind, "slot", 0.7) for m in _SHAPES[kind].finditer(text) if kind == "DOB" or not _is_amount(text, *m.span())
+            )
+    return found
+
+
+_IN_A_STREET = frozenset(
+    [
+        "north",
+        "south",
+        "east",
+        "west",
+        "main",
+        "park",
+        "spring",
+        "hill",
+        "lake",
+        "river",
+        "king",
+        "queen",
+        "first",
+        "second",
+        "third",
+        "fourth",
+        "fifth",
+        "new",
+        "old",
+        "high",
+        "market",
+        "mill",
+        "church",
+        "bridge",
+        "station",
+        "rose",
+        "grand",
+        "green",
+        "white",
+        "black",
+        "red",
+    ]
+)
+_ALSO_WORDS = frozenset(["place", "way", "close", "drive", "row", "walk", "court", "square", "st", "ct", "pl"])
+_CLOCK = frozenset(["am", "pm", "a.m", "p.m"])
+
+
 def _is_street(found: str) -> bool:
-    words = re.findall(r"[^\W\d_][\w'.-]*", found)
-    if words[0].islower() and is_ordinary(words[0].strip(".")):
-        return False  # "10 minutes on University Boulevard"
-    return any(w[:1].isupper() for w in words[:-1]) or not all(is_ordinary(w.strip(".")) for w in words[:-1])
+    """A street begins behind its number; "10 minutes on University Boulevard" and "2 bedroom place" are none."""
+    words = [w.strip(".") for w in re.findall(r"[^\W\d_][\w'.-]*", found)]
+    kind = next((i for i, w in enumerate(words) if i and w.casefold() in _STREET_KINDS), len(words) - 1)
+    inner = words[:kind]
+    if any(w.casefold() in _CLOCK or CONTRACTED.match(w) for w in inner):
+        return False
+    lower = [w for w in inner if w.islower() and w not in _IN_A_STREET]
+    if any(is_ordinary(w) for w in lower) or (words[kind].casefold() in _ALSO_WORDS and any(is_english(w) for w in lower)):
+        return False
+    return any(w[:1].isupper() for w in inner) or not all(is_ordinary(w) for w in inner)
 
 
 def _named_fields(text: str) -> list[Span]:
@@ -142,20 +276,31 @@ def _named_fields(text: str) -> list[Span]:
             if (taken := take_name(text, match.start(2), titled=False)) is not None:
                 found.append(Span(*taken, kind, "named_field", 0.7))
         elif kind is not None and kind != "SECRET" and (any(c.isdigit() for c in match[2]) or "@" in match[2]) and len(match[2]) < 100:
-            found.append(Span(*match.span(2), kind, "named_field", 0.7))
+            shape = _SHAPES.get(kind)
+            inside = [m.span() for m in shape.finditer(text, *match.span(2))] if shape is not None else []
+            found.extend(Span(*span, kind, "named_field", 0.7) for span in inside or [match.span(2)])
     return found
 
 
 def slot_spans(text: str, wanted: frozenset[str], recent: frozenset[str]) -> list[Span]:
     """The answer to what was just asked (`wanted`), or asked a little earlier (`recent`: only unmistakable shapes)."""
     found: list[Span] = []
-    if recent and _MONEY.search(text):
-        recent = frozenset()
+    short = len(text.split()) <= SHORT_TURN or _EITHER.search(text) is not None
     for kind in sorted(wanted | (recent & {"PIN", "ACCOUNT_ID", "DOB", "ACCESS_CODE", "CREDIT_CARD"})):
         shape = _SHAPES.get(kind)
-        if shape is not None:
-            found.extend(Span(*m.span(), kind, "slot", 0.7) for m in shape.finditer(text))
-    if "ADDRESS" in wanted and any(c.isdigit() for c in text) and len(text) < 160:
+        if shape is None:
+            continue
+        for match in shape.finditer(text):
+            counted = kind not in ("DOB", "EMAIL_ADDRESS") and _is_amount(text, *match.span())
+            if not counted and (kind in wanted or kind != "PIN" or (short and not _ROUND.fullmatch(match.group()))):
+                found.append(Span(*match.span(), kind, "slot", 0.7))
+    if "DOB" in wanted and short:
+        found.extend(
+            Span(*m.span(), "DOB", "slot", 0.6)
+            for m in (_DAY_OF_YEAR.search(text), _BIRTH_YEAR.fullmatch(text.strip(" .!")))
+            if m and not found
+        )
+    if "ADDRESS" in wanted and DIGIT.search(text) and len(text) < 160:
         found.extend(Span(*m.span(), "ADDRESS", "slot", 0.6) for m in re.finditer(r"\d[^.;!?\n]*[^\s.;!?]", text))
     for kind in ("PERSON", "SECURITY_ANSWER"):
         if kind in wanted:
@@ -163,11 +308,26 @@ def slot_spans(text: str, wanted: frozenset[str], recent: frozenset[str]) -> lis
     return found
 
 
+def volunteered(text: str) -> list[Span]:
+    """What a customer tells unasked: a bare long number is somebody's account or the like, a full date of long ago a birthday."""
+    if not DIGIT.search(text):
+        return []
+    found = [
+        Span(*m.span(), "ACCOUNT_ID", "phrase", 0.5)
+        for m in _LONG_NUMBER.finditer(text)
+        if not m.group().endswith("000") and not _is_amount(text, *m.span())
+    ]
+    if len(text.split()) <= SHORT_TURN:
+        found.extend(Span(*m.span(), "DOB", "phrase", 0.5) for m in _DATES.finditer(text) if _BIRTH_YEAR.search(m.group()))
+    return found
+
+
 def _spoken(text: str, kind: str) -> list[Span]:
     """A name or word given as an answer: first in the reply, or first after a comma or sentence end in a short one."""
     lead = _LEAD.match(text)
     start = lead.end() if lead else 0
-    taken = take_name(text, start, titled=len(text[start:].split()) > 5)
+    words = len(text[start:].split())
+    taken = take_name(text, start, titled=words > 5, cautious=kind == "PERSON" and words > 2)
     if taken is not None:
         return [Span(*taken, kind, "slot", 0.7)]
     if len(text) > 160:
@@ -179,6 +339,8 @@ def _spoken(text: str, kind: str) -> list[Span]:
             "'" not in word
             and word[0].isupper()
             and word.casefold() not in NEVER_A_NAME
+            and not (word.isupper() and len(word) > 1 and not text.isupper())
+            and not is_sound(word)
             and (match.start() == 0 or not text[: match.start()].rstrip().endswith((".", "?", "!")))
         ):
             spans.append(Span(*match.span(), kind, "slot", 0.5))

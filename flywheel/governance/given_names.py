@@ -37,8 +37,10 @@ GIVEN = frozenset(_NAMES.split())
 _ORDINARY_NAMES = "mark bill jack bob frank grant chase drew gene guy rob nick pat sue don grace rose faith joy lily daisy ivy ruby amber violet rich ernest dean"
 GIVEN_AND_ORDINARY = frozenset(_ORDINARY_NAMES.split())
 _CAPITALISED = re.compile(r"(?<![\w@./'-])[A-Z][a-z]+(?![\w@])")
-_PLACE_BEFORE = re.compile(r"\b(?:San|Santa|Saint|St\.?|Fort|Lake|Mount|Port|Los|New)[ \t]+$")
-_PLACE_BEHIND = re.compile(r"[ \t]+(?:St|Street|Ave|Avenue|Road|Rd|Hotel|Inn|Park|University|Venue|Airport|Hospital|Hall|Bay|Heights)\b")
+PLACE_BEFORE = re.compile(r"\b(?:San|Santa|Saint|St\.?|Fort|Lake|Mount|Port|Los|Las|El|New)[ \t]+$")
+PLACE_BEHIND = re.compile(
+    r"[ \t]+(?:St|Street|Ave|Avenue|Road|Rd|Blvd|Boulevard|Lane|Hotel|Inn|Park|University|Venue|Airport|Hospital|Hall|Bay|Heights)\b"
+)
 _INSIDE = re.compile(r"[a-z,][ \t]+$")
 
 
@@ -50,7 +52,7 @@ def given_name_spans(text: str) -> list[tuple[int, int]]:
         listed = word in GIVEN and word not in ORDINARY
         if not listed and not (word in GIVEN_AND_ORDINARY and _INSIDE.search(text, max(0, match.start() - 4), match.start())):
             continue
-        if _PLACE_BEFORE.search(text, max(0, match.start() - 8), match.start()) or _PLACE_BEHIND.match(text, match.end()):
+        if PLACE_BEFORE.search(text, max(0, match.start() - 8), match.start()) or PLACE_BEHIND.match(text, match.end()):
             continue
         found.append(take_name(text, match.start(), titled=True, words=3) or match.span())
     return found

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flywheel.governance.dictionary import is_english, is_sound
 from flywheel.governance.ordinary import NEVER_A_NAME, ORDINARY
 
 _TOKEN = re.compile(r"[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_]))*")
-_TITLE = re.compile(r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|doctor|captain|sir|madam)\b\.?[ \t]+", re.I)
-_CONTRACTED = re.compile(r"(?i)\w+'(?:m|ve|ll|d|re|t)$")
+TITLE = re.compile(r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|doctor|captain|sir|madam)\b\.?[ \t]+", re.I)
+CONTRACTED = re.compile(r"(?i)\w+'(?:m|ve|ll|d|re|t)$")
 _PARTICLES = frozenset(
     [
         "van",
@@ -36,16 +37,42 @@ _PARTICLES = frozenset(
         "san",
     ]
 )
+_NATIONS = frozenset(
+    [
+        "chinese",
+        "italian",
+        "thai",
+        "indian",
+        "mexican",
+        "japanese",
+        "french",
+        "german",
+        "spanish",
+        "korean",
+        "vietnamese",
+        "greek",
+        "turkish",
+        "american",
+        "british",
+        "english",
+        "african",
+        "european",
+        "asian",
+        "arabic",
+        "russian",
+        "polish",
+    ]
+)
 MOST_WORDS = 4
 
 
-def take_name(text: str, start: int, *, titled: bool, words: int = MOST_WORDS) -> tuple[int, int] | None:
+def take_name(text: str, start: int, *, titled: bool, words: int = MOST_WORDS, cautious: bool = False) -> tuple[int, int] | None:
     """The name that begins at `start` (titles skipped), or None.
 
     `titled`: each word must begin with a capital, and a word that is also ordinary ("Will") only counts beside another. Otherwise lower
-    case counts too, as long as the word is none of everyday English.
+    case counts too, as long as one word is none of everyday English (`cautious`: of a dictionary).
     """
-    while (title := _TITLE.match(text, start)) is not None:
+    while (title := TITLE.match(text, start)) is not None:
         start = title.end()
     at, end, taken, sure = start, start, 0, False
     while taken < words and (token := _TOKEN.match(text, at)) is not None:
@@ -60,14 +87,16 @@ def take_name(text: str, start: int, *, titled: bool, words: int = MOST_WORDS) -
             continue
         if (
             lowered in NEVER_A_NAME
-            or _CONTRACTED.match(word)
+            or CONTRACTED.match(word)
+            or is_sound(word)
+            or lowered in _NATIONS
             or (titled and not capital)
             or (len(word) == 1 and not taken and text[after : after + 1] != ".")
         ):
             break
         if word.isupper() and len(word) > 1 and titled and len(word) < 4:
             break  # an abbreviation
-        sure = sure or lowered not in ORDINARY or capital
+        sure = sure or capital or not (lowered in ORDINARY or (cautious and is_english(lowered)))
         taken, end = taken + 1, after
         if len(word) == 1 and text[after : after + 1] == ".":
             after += 1
@@ -87,11 +116,12 @@ def _after_space(text: str, at: int) -> int:
 
 @dataclass(frozen=True)
 class PhraseRule:
-    """A phrase before a name. `titled`: the name needs capitals. `ends`: what must follow it."""
+    """A phrase before a name. `titled`: the name needs capitals. `ends`: what must follow it. A `score` of 0.5 is weak: a recogniser may deny it."""
 
     pattern: re.Pattern[str]
     titled: bool = True
     ends: re.Pattern[str] | None = None
+    score: float = 0.7
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         for match in self.pattern.finditer(text):
@@ -117,13 +147,17 @@ PHRASE_RULES: tuple[PhraseRule, ...] = (
     PhraseRule(
         re.compile(
             r"\b(?:i am|i'm|im|i’m|this is|call me|named|called|ask for|asked for|speak (?:to|with)|spoke (?:to|with)|talked (?:to|with)|speaking with"
-            r"|contact|behalf of|signed|attn:?|for customer|customer|user|agent|guests? (?:is|are)|invite|written by|thanks?,? to|appointment with|see)\s+(?=[^\W\d_])",
+            r"|behalf of|signed|attn:?|for customer|written by|appointment with)\s+(?=[^\W\d_])",
             re.I,
         )
     ),
+    PhraseRule(
+        re.compile(r"\b(?:contact|customer|user|agent|guests? (?:is|are)|invite|thanks?,? to|see)\s+(?=[^\W\d_])", re.I), score=0.5
+    ),
     PhraseRule(re.compile(rf"\b(?:{_RELATION})(?:'s name is|,| is| named| called)?[ \t]+(?=[^\W\d_])", re.I)),
-    PhraseRule(re.compile(r"\b(?:hi|hello|hey|dear|thanks|thank you|welcome|welcome back|sorry|goodbye|bye|ok|okay|great|alright|sure),?[ \t]+(?=[^\W\d_])", re.I),
+    PhraseRule(re.compile(r"\b(?:hi|hello|hey|dear|thanks|thank you|welcome|welcome back|goodbye|bye),?[ \t]+(?=[^\W\d_])", re.I),
                ends=re.compile(r"\s*(?:[,.!?:;]|$|\n)")),
+    PhraseRule(re.compile(r"\b(?:sorry|ok|okay|great|alright|sure),?[ \t]+(?=[^\W\d_])", re.I), ends=re.compile(r"\s*(?:[,.!?:;]|$|\n)"), score=0.5),
     PhraseRule(re.compile(r"(?:^|[\n.!?]\s*)(?:(?:kind|best|warm)\s+)?(?:regards|sincerely|cheers|thanks|yours(?: truly| sincerely)?|best|love)\s*,?\s*\n\s*", re.I),
                ends=re.compile(r"[ \t]*(?:\n|$)")),
     PhraseRule(re.compile(r"\b(?:it'?s|it is|here is|here's)[ \t]+(?=[^\W\d_])", re.I), ends=re.compile(r"\s*(?:here|speaking|again|,|\.?$)")),

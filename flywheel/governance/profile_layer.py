@@ -7,6 +7,7 @@ mistype their own names): edit distance 1 or 2 for name parts, a similarity of 9
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +20,9 @@ RAW_IDS = ("record_id", "conversation_id", "user_id")
 NUMBERS = frozenset({"PHONE_NUMBER", "CREDIT_CARD", "ACCOUNT_ID", "IBAN_CODE", "GOVERNMENT_ID", "US_SSN"})
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 TITLES = frozenset(["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "sir", "madam", "lady", "lord", "jr", "sr", "ii", "iii"])
+RUN = re.compile(r"[^\s\0]{3,}")
+MINIMUM_HALF = 3
+HOUSE_NUMBER = re.compile(r"^\d{1,6}[A-Za-z]?\s+")
 SEPARATOR = r"[\s().\-/]*"
 
 
@@ -37,6 +41,7 @@ class KnownEntities:
     types: tuple[str, ...]
     fuzzy_names: tuple[str, ...]
     fuzzy_addresses: tuple[str, ...]
+    unbroken: tuple[tuple[str, str], ...] = ()
 
     def exact(self, text: str) -> list[Span]:
         """Where the values themselves stand."""
@@ -44,7 +49,17 @@ class KnownEntities:
         for pattern in (self.any_case, self.as_written):
             if pattern is not None:
                 found.extend(Span(*m.span(), self.types[int((m.lastgroup or "g0")[1:])], "profile") for m in pattern.finditer(text))
-        return found
+        return [*found, *self._halves(text)] if self.unbroken else found
+
+    def _halves(self, text: str) -> Iterator[Span]:
+        """A value without blanks that was written in two pieces, in this turn or two: both halves stand alone somewhere."""
+        runs = {m.group().casefold().rstrip(".,;:!?") for m in RUN.finditer(text)}
+        for type, value in self.unbroken:
+            for cut in range(MINIMUM_HALF, len(value) - MINIMUM_HALF + 1):
+                if value[:cut] in runs and value[cut:] in runs:
+                    for half in (value[:cut], value[cut:]):
+                        pattern = rf"(?i)(?<![^\s\0]){re.escape(half)}(?=[.,;:!?]*(?:[\s\0]|$))"
+                        yield from (Span(*m.span(), type, "profile") for m in re.finditer(pattern, text))
 
     def near_words(self, text: str) -> set[str]:
         """Words of `text` that are misspelt parts of a name."""
@@ -64,6 +79,7 @@ def known_entities(fields: tuple[tuple[str, str], ...]) -> KnownEntities:
     types: list[str] = []
     names: list[str] = []
     addresses: list[str] = []
+    unbroken: list[tuple[str, str]] = []
 
     def add(body: str, type: str, *, exact: bool = False) -> None:
         (as_written if exact else any_case).append(f"(?P<g{len(types)}>{body})")
@@ -73,6 +89,8 @@ def known_entities(fields: tuple[tuple[str, str], ...]) -> KnownEntities:
         value = normalise(raw).text.strip()
         if len(value) < 2:
             continue
+        if len(value) >= 8 and type != "PERSON" and not re.search(r"\s", value):
+            unbroken.append((type, value.casefold()))
         digits = re.sub(r"\D", "", value)
         if type == "PERSON":
             add(_whole(value), type, exact=is_ordinary(value))
@@ -99,9 +117,12 @@ def known_entities(fields: tuple[tuple[str, str], ...]) -> KnownEntities:
             for piece in (p.strip() for p in value.split(",")):
                 if len(piece) >= 4 and piece != value and not is_ordinary(piece):
                     add(_whole(piece), type)
+                street = HOUSE_NUMBER.sub("", piece)
+                if street != piece and len(street) >= 8 and not all(is_ordinary(w) for w in WORD.findall(street)):
+                    add(_whole(street), type)
     return KnownEntities(
         re.compile("|".join(any_case), re.I) if any_case else None, re.compile("|".join(as_written)) if as_written else None, tuple(types),
-        tuple(dict.fromkeys(names)), tuple(dict.fromkeys(addresses)),
+        tuple(dict.fromkeys(names)), tuple(dict.fromkeys(addresses)), tuple(dict.fromkeys(unbroken)),
     )  # fmt: skip
 
 

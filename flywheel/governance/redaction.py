@@ -26,7 +26,8 @@ from flywheel.records import ConsentedRecord, RedactedRecord
 from flywheel.settings import GovernanceSettings
 from flywheel.storage import arrow_schema, to_table
 
-REDACTION_VERSION = "1"
+REDACTION_VERSION = "2"
+AHEAD = 500  # conversations that the recogniser reads at once
 JSON_COLUMNS = ("metadata", "profile")
 CARRIED = tuple(n for n in RedactedRecord.model_fields if n in ConsentedRecord.model_fields)
 
@@ -51,22 +52,23 @@ def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettin
     literals: list[tuple[str, str]] = []
     redacted: dict[int, dict[str, Any]] = {}
     n_texts = 0
-    for conversation_id in sorted(talks):
+    order = sorted(talks)
+    texts_ahead: dict[str, list[tuple[int, Text]]] = {}
+    for place, conversation_id in enumerate(order):
+        if place % AHEAD == 0:
+            texts_ahead = {ahead: _talk_texts(rows, talks[ahead], redacted, round) for ahead in order[place : place + AHEAD]}
+            detector.look_ahead([piece_of(t) for texts in texts_ahead.values() for _, t in texts])
         records = [rows[i] for i in talks[conversation_id]]
-        texts: list[tuple[int, Text]] = []
-        for number, record in enumerate(records):
-            row = {"redaction_version": REDACTION_VERSION, "spans": [], **{k: record[k] for k in CARRIED}, "round": round}
-            redacted[talks[conversation_id][number]] = row
-            texts.extend((number, text) for text in _record_texts(row))
+        texts = texts_ahead[conversation_id]
         n_texts += len(texts)
         # each record's own: two people may share a conversation, and every record has its own raw id
         profiles = [profile_fields(record["profile"]) for record in records]
         personal, raw_ids = (tuple(sorted({f for fields in profiles for f in fields[kind]})) for kind in (0, 1))
-        found = detector.conversation([_piece(t) for _, t in texts], personal=personal, raw_ids=raw_ids)
+        found = detector.conversation([piece_of(t) for _, t in texts], personal=personal, raw_ids=raw_ids)
         counts = [Counter[str]() for _ in records]
         taken = [literal for _, text in texts for literal in literal_aliases(text.value)]
         literals.extend((conversation_id, f"[{name}_{number}]") for name, number in taken)
-        named = _named([t.value for _, t in texts], found)
+        named = values_found([t.value for _, t in texts], found)
         aliases = iter(assign([(type, value) for type, value, _ in named], taken=taken, anchors=personal))
         given = iter(named)
         for (number, text), spans in zip(texts, found, strict=True):
@@ -79,7 +81,7 @@ def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettin
                 layers[layer] += 1
                 findings.append((Finding(type, value, records[number]["subject_id"], conversation_id, layer in CERTAIN), alias))
             if spans:
-                text.put(_replace(text.value, spans, replaced))
+                text.put(with_aliases(text.value, spans, replaced))
         for number in range(len(records)):
             row = redacted[talks[conversation_id][number]]
             _finish_tool_arguments(row)
@@ -96,12 +98,22 @@ def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettin
     return table.cast(arrow_schema(RedactedRecord)), facts
 
 
-def _piece(text: Text) -> Piece:
+def _talk_texts(rows: list[dict[str, Any]], places: list[int], redacted: dict[int, dict[str, Any]], round: str) -> list[tuple[int, Text]]:
+    """The texts of a conversation's records, each with its record's number; the rows they lie in go to `redacted`."""
+    texts: list[tuple[int, Text]] = []
+    for number, place in enumerate(places):
+        row = {"redaction_version": REDACTION_VERSION, "spans": [], **{k: rows[place][k] for k in CARRIED}, "round": round}
+        redacted[place] = row
+        texts.extend((number, text) for text in record_texts(row))
+    return texts
+
+
+def piece_of(text: Text) -> Piece:
     spoken = text.role in ("user", "assistant") and text.path.endswith(".content")
     return Piece(text.value, role=text.role if spoken else None, hint=text.hint, light=text.action == "keep")
 
 
-def _record_texts(row: dict[str, Any]) -> list[Text]:
+def record_texts(row: dict[str, Any]) -> list[Text]:
     """A row's texts; the arguments of tool calls by their own JSON fields (put back by `_finish_tool_arguments`)."""
     made: list[Text] = []
     for text in texts_of(RedactedRecord, row):
@@ -134,7 +146,7 @@ def _finish_tool_arguments(row: dict[str, Any]) -> None:
             call["arguments"] = str(call["arguments"])
 
 
-def _named(values: Sequence[str], found: Sequence[Sequence[Span]]) -> list[tuple[str, str, str]]:
+def values_found(values: Sequence[str], found: Sequence[Sequence[Span]]) -> list[tuple[str, str, str]]:
     """(type, value, layer) of every span in order. One value has one type within a conversation: that of the strongest layer."""
     best: dict[str, Span] = {}
     listed = [(span, value[span.start : span.end]) for value, spans in zip(values, found, strict=True) for span in spans]
@@ -145,7 +157,7 @@ def _named(values: Sequence[str], found: Sequence[Sequence[Span]]) -> list[tuple
     return [(best[value_key("", value)].type, value, span.layer) for span, value in listed]
 
 
-def _replace(text: str, spans: Iterable[Span], aliases: Iterable[str]) -> str:
+def with_aliases(text: str, spans: Iterable[Span], aliases: Iterable[str]) -> str:
     parts, at = [], 0
     for span, alias in zip(spans, aliases, strict=True):
         parts += [text[at : span.start], alias]
@@ -187,6 +199,7 @@ def redact_texts(
     talks: dict[str, tuple[tuple[tuple[str, str], ...], dict[tuple[str, str], str], list[tuple[str, int]], str]] = {}
     findings: list[Finding] = []
     result = []
+    detector.look_ahead([Piece(text) for text in texts])
     for index, (text, conversation_id) in enumerate(zip(texts, conversation_ids, strict=True)):
         if conversation_id not in talks:
             rows = vault.known(conversation_id, round)
@@ -197,11 +210,11 @@ def redact_texts(
         said, known, reserved, subject = talks[conversation_id]
         personal, raw_ids = profile_fields(dict(profiles[index])) if profiles else ((), ())
         found = detector.conversation([Piece(text)], personal=tuple(sorted({*said, *personal})), raw_ids=raw_ids)
-        named = _named([text], found)
+        named = values_found([text], found)
         taken = [*reserved, *literal_aliases(text)]
         aliases = assign([(type, value) for type, value, _ in named], taken=taken, known=known, anchors=[*said, *personal])
         findings.extend(Finding(type, value, subject, conversation_id, layer in CERTAIN) for type, value, layer in named)
-        result.append(_replace(text, found[0], aliases))
+        result.append(with_aliases(text, found[0], aliases))
     if findings:
         vault.tokens(findings)
     return result

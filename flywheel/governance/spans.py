@@ -6,13 +6,14 @@ other one is still replaced. Every character that any layer called personal is c
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 # higher wins: a configured format is what it says; a phone-like number may be anything
 PRIORITY = {
     "alias": 110, "secret": 100, "identifier": 90, "pattern_strong": 85, "profile": 80, "named_field": 76, "slot": 72, "pattern": 60, "phrase": 50,
-    "conversation": 45, "fuzzy": 40,
+    "ner": 48, "conversation": 45, "fuzzy": 40,
 }  # fmt: skip
 LAYERS = tuple(name for name in PRIORITY if name != "alias")
 # what these layers found is what it looks like, in any text; the others judge from the dialogue
@@ -48,16 +49,20 @@ def resolve(spans: Iterable[Span], text: str) -> list[Span]:
             joined[-1] = replace(best, start=last.start, end=max(last.end, span.end))
         else:
             joined.append(span)
-    taken: list[Span] = []
+    taken: list[Span] = []  # disjoint, by start: what overlaps a span lies together, whatever the text's length
     for span in sorted(joined, key=lambda s: (-s.priority, s.start - s.end, s.start, s.type)):
-        pieces = [(span.start, span.end)]
-        for other in taken:
-            pieces = [piece for a, b in pieces for piece in ((a, min(b, other.start)), (max(a, other.end), b)) if piece[0] < piece[1]]
+        first = bisect_left(taken, span.start, key=lambda s: s.end)
+        after = bisect_left(taken, span.end, key=lambda s: s.start)
+        pieces, at = [], span.start
+        for other in taken[first:after]:
+            pieces.append((at, min(span.end, other.start)))
+            at = max(at, other.end)
+        pieces.append((at, span.end))
         for start, end in pieces:
             trimmed = _trim(text, start, end)
             if trimmed and (trimmed == _trim(text, span.start, span.end) or any(c.isalnum() for c in text[trimmed[0] : trimmed[1]])):
-                taken.append(replace(span, start=trimmed[0], end=trimmed[1]))
-    return sorted(taken, key=lambda s: s.start)
+                insort(taken, replace(span, start=trimmed[0], end=trimmed[1]), key=lambda s: s.start)
+    return taken
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:

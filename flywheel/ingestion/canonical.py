@@ -1,4 +1,5 @@
-"""The canonical JSONL line that users bring (`docs/formats.md`). It is closed: an unknown key is refused by name, never lost."""
+"""The canonical row as people write it (`docs/formats.md`), and its one strict form. It is closed: an unknown key is refused by name,
+never lost."""
 
 from __future__ import annotations
 
@@ -6,35 +7,30 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from flywheel.ingestion.draft import Draft, raw_id
 from flywheel.ingestion.quarantine import Rejected
-from flywheel.ingestion.turns import demand_list, demand_object, message, tool_call, unknown_keys
+from flywheel.ingestion.rows import RESPONSE, TOP
+from flywheel.ingestion.turns import demand_list, demand_object, message, raw_id, tool_call, unknown_keys
 
 NAME = "flywheel"
-TOP = frozenset({
-    "id", "timestamp", "conversation_id", "user_id", "domain", "task_type", "language", "messages", "responses", "response", "model",
-    "feedback", "template", "profile", "metadata", "consent",
-})  # fmt: skip
-GENERATION = frozenset({
-    "checkpoint", "temperature", "top_p", "seed", "max_tokens", "finish_reason", "prompt_tokens", "completion_tokens", "retrieval",
-    "guardrails", "sandbox", "token_logprobs",
-})  # fmt: skip
-RESPONSE = GENERATION | {"text", "model", "tool_calls"}
+WHOLE_NUMBERS = ("seed", "max_tokens", "prompt_tokens", "completion_tokens")
 
 
-def from_canonical(row: Mapping[str, Any]) -> Draft:
-    """Read one canonical row. Raises `Rejected` with the field."""
+def canonical_form(row: Mapping[str, Any], losses: Counter[str], name: str = NAME) -> dict[str, Any]:
+    """A canonical row as people write it, in its strict form: content in parts as text, tool calls flat, one answer as a list of one.
+    `losses` gains parts that are no text. Raises `Rejected` with the field."""
     unknown_keys(row, TOP)
-    losses: Counter[str] = Counter()
     if "messages" not in row:
         raise Rejected("missing_field", "messages is missing: what was asked?", "messages")
     turns = demand_list(row["messages"], "messages")
-    return Draft(
-        dialect=NAME, source_id=raw_id(row, "id"), conversation=raw_id(row, "conversation_id"), user=raw_id(row, "user_id"),
-        messages=[message(m, f"messages.{i}", losses, strict=True, dialect=NAME) for i, m in enumerate(turns)],
-        responses=_responses(row), losses=losses,
-        **{k: row.get(k) for k in ("domain", "task_type", "language", "feedback", "template", "profile", "metadata", "consent")},
-    )  # fmt: skip
+    made = {k: _bare(v) if k in ("feedback", "template") else v for k, v in row.items() if v is not None and k not in ("response", "model")}
+    for key in ("id", "conversation_id", "user_id"):
+        made[key] = raw_id(row, key)
+    made["messages"] = [message(m, f"messages.{i}", losses, strict=True, dialect=name) for i, m in enumerate(turns)]
+    made["responses"] = _responses(row)
+    for key in ("metadata", "profile"):
+        if key in made and not isinstance(made[key], Mapping):
+            raise Rejected("invalid_field", f"{key} must be an object", key)
+    return made
 
 
 def _responses(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -56,8 +52,15 @@ def _response(value: Any, field: str) -> dict[str, Any]:
         if answer.get(key) is None or (key == "model" and answer[key] == ""):
             raise Rejected("missing_field", f"{field} has no {key}", f"{field}.{key}" if field != "response" else key)
     calls = demand_list(answer.get("tool_calls") or [], f"{field}.tool_calls")
-    return {
-        "text": answer["text"],
-        "tool_calls": [tool_call(c, f"{field}.tool_calls.{i}") for i, c in enumerate(calls)],
-        "generation": {"model_id": answer["model"], **{k: answer[k] for k in sorted(GENERATION & set(answer)) if answer[k] is not None}},
-    }
+    made = {k: _bare(v) for k, v in answer.items() if v is not None and k != "tool_calls"}
+    for key in WHOLE_NUMBERS:  # tables of other programs keep whole numbers with gaps as 51.0
+        value = made.get(key)
+        if isinstance(value, float) and value.is_integer():
+            made[key] = int(value)
+    if calls:
+        made["tool_calls"] = [tool_call(c, f"{field}.tool_calls.{i}") for i, c in enumerate(calls)]
+    return made
+
+
+def _bare(value: Any) -> Any:
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else value

@@ -1,93 +1,125 @@
-"""`flywheel ingest` and `flywheel quarantine`."""
+"""`flywheel ingest`: logs of any dialect read from outside, without a round."""
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import typer
 
-from flywheel.errors import AccessRefused, BadInput
-from flywheel.ingestion import Imported, import_landing
-from flywheel.ingestion.elsewhere import row_keys
-from flywheel.ingestion.quarantine import RowKey, row_key
-from flywheel.output import frame, print_frame, print_table
-from flywheel.records import LogRecord
+from flywheel.errors import BadInput
+from flywheel.ingestion.inputs import Inputs, inputs
+from flywheel.ingestion.look import Look, checked_output, looking, told, warnings_of, write_lines
+from flywheel.ingestion.progress import Progress
+from flywheel.ingestion.quarantine import readable
+from flywheel.output import CONTROL, frame, print_frame, print_table, say
 from flywheel.settings import Settings
-from flywheel.storage import Home, from_table
-from flywheel.weeks import parse_round, round_of
+from flywheel.storage import Home
+from flywheel.weeks import parse_round
 
-JSON = typer.Option(False, "--json", help="One JSON object on standard output.")
+FORMATS = ("auto", "flywheel", "openai", "nvidia", "batch", "stored_completion", "otel", "phoenix", "langfuse", "tensorzero")
+COLUMNS = ("file", "line", "byte_offset", "reason", "field", "message")
+SHOWN = 12
+PATHS = typer.Argument(
+    metavar="PATH...", help="Files, folders or fsspec URLs (s3://..., memory://...); JSON lines, JSON, Parquet, gzip, Zstandard."
+)
 
 
 def ingest(
-    path: str = typer.Argument(help="Folder or file (fsspec URL allowed): what would come in from it?"),
-    round: str = typer.Option("", "--round", help="Only this round; all rounds that the rows fall into when left out."),
-    as_json: bool = JSON,
+    paths: list[str] = PATHS,
+    format: str = typer.Option(
+        "", "--format", metavar="F", help=f"How rows are read: {', '.join(FORMATS)}. Default: the setting ingestion.format."
+    ),
+    out: str = typer.Option(
+        "", "--out", metavar="FILE.jsonl", help="Write the canonical records there (raw ids and texts!); - is standard output."
+    ),
+    round: str = typer.Option("", "--round", metavar="R", help="Only this week, named by its Monday, as 2026-01-05."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
 ) -> None:
-    """Read log files without a round and say what would be accepted, what would go to quarantine and which fields are not carried over.
-    Nothing is stored. Exit code 0 also when rows are quarantined, 2 when nothing could be read."""
-    home = Home(Settings.load())
-    found = _every_round(path, [parse_round(round)] if round else None, home)
-    if found[0].counts["rows_read"] == 0:
-        raise BadInput(f"{path}: no row could be read (files: {found[0].counts['files']})")
-    records = [r for f in found for r in from_table(LogRecord, f.records)]
-    counts = found[0].counts | {k: sum(f.counts[k] for f in found) for k in ("accepted", "duplicates", "quarantined")}
-    counts |= {"other_rounds": found[0].counts["other_rounds"] if round else 0, "quarantined_elsewhere": 0}
-    losses: Counter[str] = Counter()
-    for f in found:
-        losses.update(f.losses)
-    refused = sorted((q for f in found for q in f.quarantine.to_pylist()), key=lambda q: (q["file"], q["line"]))
-    rows = [{k: q[k] for k in ("file", "line", "reason", "field", "message")} for q in refused]
-    coverage = Counter((r.domain, r.task_type) for r in records)
-    if as_json:
-        result = {"coverage": [{"domain": d, "task_type": t, "records": n} for (d, t), n in sorted(coverage.items())]}
-        print_frame(frame("ingest", input={"path": path, "round": round}, counts=counts, result=result, quarantine=rows, losses=losses))
-        return
-    print_table(f"{path}", ["what", "rows"], list(counts.items()), empty="")
-    print_table(
-        "Quarantine", ["reason", "rows"], sorted(Counter(q["reason"] for q in rows).items()), empty="Nothing would go to quarantine."
-    )
-    print_table("Fields not carried over", ["field", "rows"], sorted(losses.items()), empty="Every field is carried over.")
+    """Read logs of any dialect without a round: what would be accepted, what would go to quarantine and why, which fields are not carried over.
+
+    All paths are read together, so that parts of one call find each other (a batch's input and output files, spans and log events, answers
+    and their feedback). Nothing is stored, no run state is needed. docs/formats.md describes every format.
+
+    Exit code 0 also when rows are quarantined, 2 when nothing could be read.
+    """
+    if out == "-" and as_json:
+        raise BadInput("--out - and --json both want standard output: name a file for the records")
+    if format and format not in FORMATS:
+        raise BadInput(f"--format {format!r} is none of {', '.join(FORMATS)}")
+    settings = Settings.load()
+    reading = settings.ingestion.model_copy(update={"format": format} if format else {})
+    key = parse_round(round) if round else None
+    found = inputs(paths)
+    shown = [readable(p.encode("utf-8", "surrogateescape")) for p in paths]
+    if not found.files:
+        raise BadInput(
+            f"{', '.join(shown)}: no log file" + (f"; {len(found.ignored):,} others, as {found.ignored[0]}" if found.ignored else "")
+        )
+    target = checked_output(out, found) if out else ""
+    with Progress() as progress, looking(found, reading, Home(settings).now(), progress) as opened:
+        look = told(opened, key, len(found.ignored))
+        written = None
+        if target and not look.nothing_read:
+            total = look.imported.counts["accepted"]
+            written = {"file": out, "records": write_lines(target, progress.counted(opened.canonical_rows(key), "writing records:", total))}
+    _tell(shown, round, reading.format, look, found, written, as_json, error=out == "-")
+    if look.nothing_read:
+        raise BadInput(_nothing(look))
 
 
-def _every_round(path: str, rounds: list[str] | None, home: Home) -> list[Imported]:
-    """What each of `rounds` would take in; without them, each round that a row falls into. A row without usable time is in the first only."""
-    now = home.now()
-
-    def read(round: str, elsewhere: frozenset[RowKey] = frozenset()) -> Imported:
-        return import_landing(path, round=round, ids=home.ids, settings=home.settings.ingestion, now=now, quarantined_elsewhere=elsewhere)
-
-    first = read(rounds[0] if rounds else round_of(now))
-    others = [] if rounds else [w for w in first.weeks if w != round_of(now)]
-    return [first, *(read(r, row_keys(first.quarantine)) for r in others)]
+def _nothing(look: Look) -> str:
+    refused = [f"{q['file']}: {q['message']}" for q in look.imported.quarantine.select(["file", "message"]).to_pylist()]
+    more = f"; and {len(refused) - 3:,} more files" if len(refused) > 3 else ""
+    return "nothing could be read. " + (CONTROL.sub("?", "; ".join(refused[:3])) + more if refused else "No file holds a finished line.")
 
 
-def quarantine(
-    round: str = typer.Argument("", help="One round; all when left out."),
-    show: str = typer.Option("", "--show", metavar="REASON", help="Also print the rows as they came. Needs a reason for looking; audited."),
-    as_json: bool = JSON,
+def _tell(
+    paths: Sequence[str], round: str, format: str, look: Look, found: Inputs, written: dict[str, Any] | None, as_json: bool, *, error: bool
 ) -> None:
-    """Rows that could not be used, by file, line, reason and field. Mend them at the source and deliver them again: a row that comes in
-    well is taken, and a round's rerun drops it from here."""
-    home = Home(Settings.load())
-    found = []
-    for table in ("quarantine", "label_quarantine"):
-        for key in [parse_round(round)] if round else home.lake.rounds(table):
-            if home.lake.manifest(table, key):
-                found += home.lake.read(table, key).to_pylist()
-    # a label that no task claims stands in every round that read the inbox: once is enough
-    found = list({(q["stage"], *row_key(q["file"], q["line"], q["raw"])): q for q in reversed(found)}.values())[::-1]
-    if show.strip():
-        from flywheel.governance import provenance_log
-
-        provenance_log(home).append("restricted_read", {"query": "quarantine", "reason": show, "round": round}, datetime.now(UTC))
-    columns = ["round", "stage", "file", "line", "reason", "field"] + (["message", "raw"] if show.strip() else [])
-    rows = [{c: Path(q[c]).name if c == "file" else q[c] for c in columns} for q in found]
+    imported, warnings = look.imported, warnings_of(found, look)
     if as_json:
-        print_frame(frame("quarantine", input={"round": round}, counts={"rows": len(rows)}, result=None, quarantine=rows))
+        result = {
+            "coverage": [{"domain": d, "task_type": t, "records": n} for (d, t), n in sorted(look.coverage.items())],
+            "formats": dict(sorted(look.formats.items())), "weeks": imported.weeks, "skipped": imported.skipped, "output": written,
+        }  # fmt: skip
+        print_frame(frame("ingest", input={"paths": list(paths), "round": round, "format": format}, counts=imported.counts, result=result,
+                          quarantine=imported.quarantine.select(COLUMNS).to_pylist(), losses=imported.losses, warnings=warnings))  # fmt: skip
         return
-    if show and not show.strip():
-        raise AccessRefused("looking at raw rows needs a reason: --show REASON")
-    print_table("Quarantine", columns, [tuple(r.values()) for r in rows], empty="Nothing is in quarantine.")
+
+    def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str = "") -> None:
+        if rows or empty:
+            print_table(title, columns, _short(rows), empty=empty, error=error)
+
+    table("Rows", ["what", "count"], [(k.replace("_", " "), v) for k, v in imported.counts.items() if v or k == "accepted"])
+    table("Read as", ["format", "items"], sorted(look.formats.items()))
+    if len(imported.weeks) > 1:
+        table("Weeks", ["round", "rows"], sorted(imported.weeks.items()))
+    table("Records", ["domain", "task type", "records"], [(d, t, n) for (d, t), n in look.coverage.most_common()])
+    table("No model call, skipped", ["kind", "items"], sorted(imported.skipped.items()))
+    table("Quarantine", ["reason", "rows", "first at", "what is wrong there"], _reasons(imported.quarantine.select(COLUMNS).to_pylist()),
+          "Nothing would go to quarantine.")  # fmt: skip
+    table("Fields not carried over", ["field", "rows"], sorted(imported.losses.items()), "Every field is carried over.")
+    for warning in warnings:
+        say(f"note: {warning}")
+    if written is not None:
+        say(f"{written['records']:,} records written to {written['file']}" if not error else f"{written['records']:,} records")
+
+
+def _short(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    if len(rows) <= SHOWN + 1:
+        return list(rows)
+    rest = rows[SHOWN:]
+    total = sum(r[-1] for r in rest) if all(isinstance(r[-1], int) for r in rest) else None
+    return [*rows[:SHOWN], (f"{len(rest):,} more (--json has all)", *[None] * (len(rows[0]) - 2), total)]
+
+
+def _reasons(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int, str, str]]:
+    first: dict[str, dict[str, Any]] = {}
+    count: dict[str, int] = {}
+    for row in rows:
+        first.setdefault(row["reason"], row)
+        count[row["reason"]] = count.get(row["reason"], 0) + 1
+    return [
+        (reason, n, f"{first[reason]['file']}:{first[reason]['line']}", first[reason]["message"]) for reason, n in sorted(count.items())
+    ]

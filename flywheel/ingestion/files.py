@@ -19,7 +19,7 @@ from flywheel.ingestion.quarantine import readable
 CHUNK = 1 << 20
 KEPT_OF_A_LONG_LINE = 1 << 16
 COMPRESSED = (".gz", ".zst")
-READ = frozenset({"", ".jsonl", ".ndjson", ".json", ".log", ".txt"})
+READ = frozenset({"", ".jsonl", ".ndjson", ".json", ".log", ".txt", ".parquet"})
 TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".swp", ".lock", "~")
 GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BOM = b"\xef\xbb\xbf"
@@ -31,10 +31,13 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class LandingFile:
-    """`name` is relative to the landing folder, with forward slashes."""
+    """`name` is relative to the landing folder, with forward slashes. `path` where it lies on this machine; `stamp` is its size and what
+    tells one version of it from another, None where nothing does."""
 
     name: str
     open: Callable[[], BinaryIO]
+    path: Path | None = None
+    stamp: Callable[[], tuple[int, str] | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,33 @@ def landing_files(landing: str) -> tuple[list[LandingFile], list[str]]:
 
 def _local(root: Path) -> list[LandingFile]:
     if root.is_file():
-        return [LandingFile(_name(Path(root.name)), lambda: open(root, "rb"))]
+        return [local_file(root, root.name)]
     if not root.is_dir():
         raise BadInput(f"landing folder {root} does not exist; put the logs there, or name their folder with the setting `landing`")
-
-    def opener(path: Path) -> Callable[[], BinaryIO]:
-        return lambda: open(path, "rb")
 
     def unreadable(error: OSError) -> None:  # os.walk would leave such a folder out without a word
         raise BadInput(f"landing folder {error.filename} cannot be listed: {error.strerror}; give read and search permission")
 
-    files = [Path(folder) / name for folder, _, names in os.walk(root, onerror=unreadable) for name in names]
-    return [LandingFile(_name(p.relative_to(root)), opener(p)) for p in files if p.is_file()]
+    found, seen = [], set()
+    for folder, inner, names in os.walk(root, onerror=unreadable, followlinks=True):
+        at = os.stat(folder)
+        if (at.st_dev, at.st_ino) in seen:  # a link back into a folder that was walked already
+            inner.clear()
+            continue
+        seen.add((at.st_dev, at.st_ino))
+        inner.sort()
+        found += [local_file(p, p.relative_to(root)) for p in (Path(folder) / name for name in names) if p.is_file()]
+    return found
+
+
+def local_file(path: Path, name: Path | str) -> LandingFile:
+    """A file of this machine, whatever its name says."""
+
+    def stamp() -> tuple[int, str]:
+        now = path.stat()
+        return now.st_size, f"{now.st_mtime_ns}:{now.st_ino}"
+
+    return LandingFile(_name(Path(name)), lambda: open(path, "rb"), path, stamp)
 
 
 def _name(path: Path) -> str:
@@ -92,11 +110,19 @@ def _remote(url: str) -> list[LandingFile]:
     if not names and not system.exists(root):
         raise BadInput(f"landing folder {url} does not exist; put the logs there, or name their folder with the setting `landing`")
 
-    def opener(name: str) -> Callable[[], BinaryIO]:
-        return lambda: cast(BinaryIO, system.open(name, "rb"))
+    def file(name: str) -> LandingFile:
+        def stamp() -> tuple[int, str] | None:
+            told = system.info(name)
+            version = next((str(told[k]) for k in ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "updated", "created")
+                            if told.get(k)), None)  # fmt: skip
+            return None if version is None or told.get("size") is None else (int(told["size"]), version)
+
+        return LandingFile(
+            name[len(base) :].lstrip("/") or name.rsplit("/", 1)[-1], lambda: cast(BinaryIO, system.open(name, "rb")), None, stamp
+        )
 
     base = root.rstrip("/")
-    return [LandingFile(n[len(base) :].lstrip("/") or n.rsplit("/", 1)[-1], opener(n)) for n in names]
+    return [file(n) for n in names]
 
 
 def _unfinished(name: str) -> bool:
@@ -114,20 +140,21 @@ def lines(file: LandingFile, max_line_bytes: int) -> Iterator[Line]:
     """The file's lines, blank ones left out. Raises `Unreadable` (also after some lines) when its bytes cannot be had."""
     try:
         with file.open() as stream:
-            yield from _split(_decompressed(stream), max_line_bytes)
+            yield from _split(decompressed(stream), max_line_bytes)
     except (OSError, EOFError, zlib.error) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from None
 
 
-def _decompressed(stream: BinaryIO) -> Iterator[bytes]:
+def decompressed(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream's text. Raises `OSError`, `EOFError` or `zlib.error` where it is damaged."""
     head = stream.read(CHUNK)
     if head.startswith(GZIP):
-        yield from _inflate(head, stream, lambda: zlib.decompressobj(wbits=31))
+        yield from _inflate(head, stream, lambda: zlib.decompressobj(wbits=31), 1 << 14)
     elif head.startswith(ZSTANDARD):
         import zstandard
 
         try:
-            yield from _inflate(head, stream, lambda: zstandard.ZstdDecompressor().decompressobj())
+            yield from _inflate(head, stream, lambda: zstandard.ZstdDecompressor().decompressobj(), 1 << 9)
         except zstandard.ZstdError as error:
             raise EOFError(str(error)) from None
     else:
@@ -136,12 +163,13 @@ def _decompressed(stream: BinaryIO) -> Iterator[bytes]:
             head = stream.read(CHUNK)
 
 
-def _inflate(head: bytes, stream: BinaryIO, make: Callable[[], Any]) -> Iterator[bytes]:
-    """Members or frames, one after the other. A small input may inflate a lot, but never more than a chunk's worth at a time is fed."""
+def _inflate(head: bytes, stream: BinaryIO, make: Callable[[], Any], step: int) -> Iterator[bytes]:
+    """Members or frames, one after the other. A small input may inflate a lot: `step` bytes are fed at a time, which give 16 MB at most (of
+    gzip a byte gives a thousand, of Zstandard thirty thousand)."""
     member, fresh, data = make(), True, head
     while data:
-        for start in range(0, len(data), 1 << 14):
-            part = data[start : start + (1 << 14)]
+        for start in range(0, len(data), step):
+            part = data[start : start + step]
             while part:
                 fresh = False
                 yield member.decompress(part)

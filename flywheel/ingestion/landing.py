@@ -6,238 +6,336 @@ content an `id_conflict`. A row of another week is left to that week's import, w
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
-from pydantic_core import from_json
 
-from flywheel.governance import Identity
-from flywheel.ingestion.consent_fields import withdrawals_of
-from flywheel.ingestion.dialects import dialect_of, raw_timestamp, read_row
-from flywheel.ingestion.draft import raw_id
-from flywheel.ingestion.files import LandingFile, Line, Unreadable, landing_files, lines
-from flywheel.ingestion.quarantine import Refusal, Rejected, RowKey, readable, row_key
-from flywheel.ingestion.record import Made, make_record
-from flywheel.ingestion.timestamps import parse_timestamp
-from flywheel.records import ConsentEvent, LogRecord, QuarantinedRow
+from flywheel.governance.identity import Identity
+from flywheel.ingestion.assembly import Joined, assemble
+from flywheel.ingestion.chunks import Pool, Workshop, pool
+from flywheel.ingestion.digests import week_digests
+from flywheel.ingestion.learnt import Learnt
+from flywheel.ingestion.merge import Decided, Merge, Picked, losses_of
+from flywheel.ingestion.originals import Originals
+from flywheel.ingestion.parse import ParseSettings
+from flywheel.ingestion.partition import (
+    ROWS_A_PART,
+    PartTask,
+    Place,
+    WrittenPart,
+    blocks,
+    coverage_of,
+    in_table_form,
+    write_part,
+)  # fmt: skip
+from flywheel.ingestion.quarantine import Refusal, RowKey, readable, row_key
+from flywheel.ingestion.reading import Reading, read_landing
+from flywheel.ingestion.same_call import LOSS, same_calls
+from flywheel.ingestion.segments import MONDAY, WEEK_US, refused_of, weeks_of
+from flywheel.ingestion.sweep import in_use
+from flywheel.ingestion.taxonomy import Taxonomy
+from flywheel.ingestion.timestamps import EPOCH, FLOOR, MICROSECOND
+from flywheel.ingestion.written import Written
+from flywheel.records import SCHEMA_VERSION, ConsentEvent, LogRecord, QuarantinedRow
 from flywheel.settings import IngestionSettings
-from flywheel.storage import Ids, to_table
+from flywheel.storage.arrow import arrow_schema, empty_table
+from flywheel.storage.ids import Ids
+from flywheel.storage.partition import PartitionWriter
 from flywheel.weeks import round_of, window
 
+if TYPE_CHECKING:
+    from flywheel.governance import ConsentLedger, Vault
+
 COUNTS = (
-    "rows_read", "accepted", "other_rounds", "duplicates", "quarantined", "quarantined_elsewhere", "files", "files_ignored", "incomplete",
+    "rows_read", "accepted", "other_rounds", "duplicates", "quarantined", "quarantined_elsewhere", "joined", "skipped", "files", "files_ignored",
+    "incomplete",
 )  # fmt: skip
+CONFLICT = (
+    "a row with this id came before, with other content: two calls need ids of their own; of one call that was logged twice, in two ways, "
+    "the first row counts"
+)
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A round's import. `counts`: rows_read == accepted + other_rounds + duplicates + quarantined + quarantined_elsewhere; beside it
-    files, files_ignored (no log by their suffix) and incomplete (last lines that are still being written, not read yet).
-    `losses`: source field -> rows in which it was not carried over. `weeks`: round -> rows whose time lies in it.
+    """A round's import. `counts`: rows_read == accepted + other_rounds + duplicates + quarantined + quarantined_elsewhere + joined (pieces
+    that went into another row's record) + skipped; beside it files, files_ignored (no log by their suffix) and incomplete (last lines
+    that are still being written, not read yet). `records` is empty where the rows went into a partition.
+    `losses`: source field -> accepted rows in which it was not carried over. `weeks`: round -> rows whose time lies in it.
+    `digests`: of each watched round what its rows are, in one text (`flywheel.ingestion.digests`), as of the `revision` of the landing folder.
+    `skipped`: items that are no model call, by kind. `coverage`: (domain, task type) -> accepted rows.
     `consent_events` also has withdrawals from rows that are not taken (of another week, or bad): taking back needs no good row."""
 
     records: pa.Table
     quarantine: pa.Table
-    consent_events: list[ConsentEvent]
-    identities: list[Identity]
     losses: dict[str, int]
     counts: dict[str, int]
     weeks: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    coverage: dict[tuple[str, str], int] = field(default_factory=dict)
+    learnt: Learnt | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    revision: int = 0
 
+    @property
+    def joined(self) -> int:
+        """Pieces that went into another row's record."""
+        return self.counts["joined"]
 
-@dataclass(frozen=True)
-class _Row:
-    line: Line
-    record_id: str
-    made: Made | None  # None: a row of another week
-    losses: Counter[str]
+    @property
+    def consent_events(self) -> list[ConsentEvent]:
+        """What the rows say about consent, by time."""
+        return [] if self.learnt is None else self.learnt.consent_events()
+
+    def tell(self, ledger: ConsentLedger, vault: Vault) -> None:
+        """What the rows say about consent to the ledger, and who the subjects are to the vault. Told twice, it changes nothing."""
+        if self.learnt is not None:
+            self.learnt.tell(ledger, vault)
+
+    @property
+    def identities(self) -> list[Identity]:
+        """Raw values that tell who a subject is, sorted."""
+        return [] if self.learnt is None else sorted(set(self.learnt.identities()))
 
 
 @dataclass
-class _File:
-    """What one file holds, before ids are compared across files: a file that turns out damaged is dropped whole."""
+class Opened:
+    """A landing folder that has been read: any round, or all, can be taken from it."""
 
-    rows_read: int = 0
-    incomplete: int = 0
-    rows: list[_Row] = field(default_factory=list)
-    refused: list[tuple[Refusal, bool]] = field(default_factory=list)  # with: is its time known
-    weeks: Counter[str] = field(default_factory=Counter)
-    withdrawals: list[ConsentEvent] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Week:
-    round: str
-    start: datetime
-    end: datetime
-    latest: datetime
-    now: datetime
+    reading: Reading
+    joined: Joined
+    merge: Merge
+    pool: Pool
     ids: Ids
     settings: IngestionSettings
+    now: datetime
+
+    def take(
+        self, round: str | None, *, quarantined_elsewhere: frozenset[RowKey] = frozenset(), partition: PartitionWriter | None = None,
+        records: bool = True, watch: Sequence[str] = (),
+    ) -> Imported:  # fmt: skip
+        """What belongs to `round` (None: every week); into `partition` where one is given. Without `records` only what is counted and refused.
+        `watch` names the rounds whose digest is wanted."""
+        start, end = _span(round)
+        decided, same = self._without_same_calls(self._decided(start, end))
+        counts: Counter[str] = Counter({n: getattr(self.reading, n) for n in ("files", "files_ignored", "incomplete")})
+        refusals, others = self._refusals(start, end, decided, quarantined_elsewhere, counts)
+        counts.update(
+            accepted=len(decided.accepted), duplicates=len(decided.duplicates) + len(same) + self.joined.duplicates, other_rounds=decided.others + others,
+            quarantined=len(refusals), joined=self.joined.joined, rows_read=self._rows_read() + decided.retired_accepted,
+        )  # fmt: skip
+        skipped = self.joined.skipped + Counter()
+        for o in self.reading.occurrences:
+            if not o.retired:
+                skipped.update(o.segment.meta["skipped"])
+        counts["skipped"] = skipped.total()
+        taken, coverage = self._records(round, decided.accepted, partition) if records else (empty_table(LogRecord), Counter())
+        heard = (decided.accepted, decided.duplicates, same, decided.conflicts)
+        losses = losses_of(self.merge, decided.accepted) + Counter({LOSS: len(same)})
+        return Imported(
+            records=taken, quarantine=_quarantine_table(refusals, round or round_of(self.now)), losses=dict(sorted((+losses).items())),
+            counts={name: counts[name] for name in COUNTS}, weeks=self._weeks(), skipped=dict(sorted(skipped.items())),
+            coverage=dict(sorted(coverage.items())), learnt=Learnt(self.merge, self.joined, self.reading, heard, decided.accepted, self.ids, self.now),
+            digests=week_digests(self.merge, self.reading, self.joined, watch, self._latest()), revision=self.reading.revision,
+        )  # fmt: skip
+
+    def _without_same_calls(self, decided: Decided) -> tuple[Decided, Picked]:
+        """Rows that only seem to contradict the first one of their id: they tell the same call, in another form."""
+        same = same_calls(self._places(), decided.conflicts, decided.firsts)
+        other = replace(decided, conflicts=decided.conflicts.take(~same), firsts=decided.firsts.take(~same))
+        return other, decided.conflicts.take(same)
+
+    def canonical_rows(self, round: str | None = None) -> Iterator[bytes]:
+        """Every accepted row of `round` (None: every week) as a canonical JSON line with raw ids."""
+        from flywheel.ingestion.canonical_lines import LINE_COLUMNS, canonical_lines
+
+        accepted = self._decided(*_span(round)).accepted
+        start = 0
+        for block in blocks(self._places(), accepted.run, accepted.row, LINE_COLUMNS):
+            statements = []
+            for run, number in zip(*(a[start : start + block.num_rows].tolist() for a in (accepted.run, accepted.consent)), strict=True):
+                statements.append(None if number < 0 else self.merge.runs[run].segment.meta["statements"][number])
+            start += block.num_rows
+            yield from canonical_lines(block, statements)
+
+    def accepted(self, columns: Sequence[str], round: str | None = None) -> Iterator[pa.Table]:
+        """Some columns of the accepted rows of `round` (None: every week) and their `source`, a block at a time."""
+        rows = self._decided(*_span(round)).accepted
+        return blocks(self._places(), rows.run, rows.row, columns)
+
+    def _decided(self, start: int, end: int) -> Decided:
+        return self.merge.decide(start, end, self._latest())
+
+    def _latest(self) -> int:
+        return _micros(self.now + timedelta(seconds=self.settings.max_future_s))
+
+    def _rows_read(self) -> int:
+        own = 0
+        for o in self.reading.occurrences:
+            if not o.retired:
+                own += o.segment.meta["items"] - o.segment.meta.get("parts", 0)
+        return own + len(self.reading.refused) + self.joined.parts + self.joined.extra
+
+    def _weeks(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for segment in [*(o.segment for o in self.reading.occurrences if not o.retired), *self.joined.segments]:
+            for week, count in segment.meta["weeks"].items():
+                found[_round_of_week(int(week))] += count
+        return dict(sorted(found.items()))
+
+    def _refusals(
+        self, start: int, end: int, decided: Decided, elsewhere: frozenset[RowKey], counts: Counter[str]
+    ) -> tuple[list[Refusal], int]:
+        """What goes to this round's quarantine, and how many bad rows are of other rounds."""
+        latest = self.now + timedelta(seconds=self.settings.max_future_s)
+        found: list[tuple[Refusal, bool]] = [
+            (Refusal(r.name, r.line, 0, r.reason, r.message, None, ""), False) for r in self.reading.refused
+        ]
+        others = 0
+        occurrences = self.reading.occurrences
+        places: list[tuple[int, Any]] = [(n, r) for n, o in enumerate(occurrences) if not o.retired for r in refused_of(o.segment)]
+        for segment in self.joined.segments:
+            places += zip(segment.meta.get("refused_origins", []), refused_of(segment), strict=True)
+        for number, row in places:
+            timed = row.moment is not None and row.moment <= _micros(latest)
+            if timed and not start <= row.moment < end:
+                others += 1
+                continue
+            at = occurrences[number]
+            offset = None if at.offset is None else at.offset + row.offset
+            found.append((Refusal(at.name, at.line + row.line + 1, offset, row.reason, row.message, row.field, row.raw), timed))
+        originals = Originals(self.reading, self._places(), self.settings.max_line_bytes)
+        for keys, reason, message, name, timed in (
+            (decided.conflicts, "id_conflict", CONFLICT, "id", True),
+            (decided.future, "future_timestamp", f"timestamp lies after {latest:%Y-%m-%d %H:%M:%S} UTC, the clock of this import", "timestamp", False),
+        ):  # fmt: skip
+            if len(keys):
+                found += [(Refusal(*place, reason, message, name, raw), timed) for place, raw in originals.of(self.merge, keys)]
+        kept = []
+        for refusal, timed in found:
+            if not timed and elsewhere and row_key(refusal.file, refusal.line, refusal.raw) in elsewhere:
+                counts["quarantined_elsewhere"] += 1
+            else:
+                kept.append(refusal)
+        return sorted(kept, key=lambda r: (r.file, r.line)), others
+
+    def _places(self) -> tuple[Place, ...]:
+        names = tuple(o.name for o in self.reading.occurrences)
+        lines = tuple(o.line for o in self.reading.occurrences)
+        return tuple(
+            Place(_light(r.segment), names, lines, True)
+            if r.occurrence is None
+            else Place(_light(r.segment), (names[r.occurrence],), (lines[r.occurrence],))
+            for r in self.merge.runs
+        )
+
+    def _records(self, round: str | None, rows: Picked, partition: PartitionWriter | None) -> tuple[pa.Table, Counter[tuple[str, str]]]:
+        coverage: Counter[tuple[str, str]] = Counter()
+        places = self._places()
+        if partition is None:
+            made = []
+            for block in blocks(places, rows.run, rows.row):
+                coverage.update(coverage_of(block))
+                made.append(in_table_form(block, round or _rounds_of(block)))
+            return (pa.concat_tables(made) if made else empty_table(LogRecord)), coverage
+        known = Written(self.pool.workshop.folder, partition, places, rows)
+        if (covered := known.again()) is not None:
+            return empty_table(LogRecord), covered
+        tasks = []
+        for number, first in enumerate(range(0, max(len(rows), 1), ROWS_A_PART)):
+            part = slice(first, first + ROWS_A_PART)
+            used, run = np.unique(rows.run[part], return_inverse=True)
+            own = tuple(places[n] for n in used.tolist())
+            tasks.append(PartTask(partition.scratch(number), partition.round, own, run.astype(np.int32), rows.row[part]))
+        for written in self._written(tasks):
+            partition.add(written.path, written.rows, written.sha256)
+            coverage.update(written.coverage)
+        known.note(coverage)
+        return empty_table(LogRecord), coverage
+
+    def _written(self, tasks: Sequence[PartTask]) -> Iterator[WrittenPart]:
+        if len(tasks) == 1 or self.pool.workers == 1:
+            yield from map(write_part, tasks)
+            return
+        running: list[Future[WrittenPart]] = [self.pool.executor.submit(write_part, t) for t in tasks]
+        for done in running:
+            yield done.result()
+
+
+@contextmanager
+def open_landing(
+    landing: str, *, ids: Ids, settings: IngestionSettings, now: datetime, store: Path | None = None, taxonomy: Taxonomy | None = None
+) -> Iterator[Opened]:
+    """Read every log below `landing` (path or fsspec URL) as far as it is not known yet. `store` is the folder in the restricted zone that
+    keeps what was read, and is swept in the end; without one everything is read anew and forgotten. Raises `BadInput` where there is no such folder."""
+    with tempfile.TemporaryDirectory(prefix="flywheel-") as scratch, in_use(store or Path(scratch)) as use:
+        parse = ParseSettings(settings.format, settings.source, settings.max_line_bytes, ids, taxonomy or Taxonomy.load(settings))
+        with pool(Workshop(store or Path(scratch), parse), settings.workers) as processes:
+            reading = read_landing(landing, processes, durable=store is not None)
+            joined = assemble(reading.occurrences, processes.workshop)
+            merge = Merge.of(reading.occurrences, joined.segments)
+            yield Opened(reading, joined, merge, processes, ids, settings, now)
+        if store is not None:
+            use.sweep({s.path.parent.name for s in joined.segments})
 
 
 def import_landing(
-    landing: str, *, round: str, ids: Ids, settings: IngestionSettings, now: datetime,
-    quarantined_elsewhere: frozenset[RowKey] = frozenset(),
+    landing: str, *, round: str | None, ids: Ids, settings: IngestionSettings, now: datetime, quarantined_elsewhere: frozenset[RowKey] = frozenset(),
+    store: Path | None = None, partition: PartitionWriter | None = None, taxonomy: Taxonomy | None = None, watch: Sequence[str] = (),
 ) -> Imported:  # fmt: skip
-    """Read every log below `landing` (path or fsspec URL) and return what belongs to `round`.
+    """What of `landing` (path or fsspec URL) belongs to `round` (None: every week at once).
 
     `now` is the clock that tells a future timestamp. Rows whose time cannot be used belong to no week: they come back in this import's
-    quarantine unless they are among `quarantined_elsewhere` (file, line, hash of the raw row). Raises `BadInput` where there is no such folder.
+    quarantine unless they are among `quarantined_elsewhere` (file, line, hash of the raw row). With `store` (a folder in the restricted
+    zone) nothing is read twice; with `partition` the rows go there. Raises `BadInput` where there is no such folder.
     """
-    start, end = window(round)
-    week = _Week(round, start, end, now + timedelta(seconds=settings.max_future_s), now, ids, settings)
-    files, ignored = landing_files(landing)
-    counts: Counter[str] = Counter(files=len(files), files_ignored=len(ignored))
-    losses: Counter[str] = Counter()
-    records: list[LogRecord] = []
-    refusals: list[Refusal] = []
-    consent: dict[str, ConsentEvent] = {}
-    identities: set[Identity] = set()
-    weeks: Counter[str] = Counter()
-    seen: dict[str, str] = {}  # record id -> content hash; empty for a row of another week
-    for file in files:
-        found = _read_file(file, week)
-        counts["rows_read"] += found.rows_read
-        counts["incomplete"] += found.incomplete
-        weeks.update(found.weeks)
-        for event in found.withdrawals:
-            consent.setdefault(event.event_id or "", event)
-        for refusal, timed in found.refused:
-            if not timed and row_key(refusal.file, refusal.line, refusal.raw) in quarantined_elsewhere:
-                counts["quarantined_elsewhere"] += 1
-            else:
-                refusals.append(refusal)
-        for row in found.rows:
-            if row.made is None:
-                counts["other_rounds"] += 1
-                if row.record_id:
-                    seen.setdefault(row.record_id, "")
-                continue
-            for event in row.made.consent:  # also of a duplicate: a withdrawal counts however it arrives
-                consent.setdefault(event.event_id or "", event)
-            content = row.made.record.content_sha256
-            if row.record_id not in seen:
-                seen[row.record_id] = content
-                records.append(row.made.record)
-                identities.update(row.made.identities)
-                losses.update(row.losses)
-            elif seen[row.record_id] == content:
-                counts["duplicates"] += 1
-            else:
-                message = "a row with this id came before, with other content; give this row its own id"
-                refusals.append(_refusal(file.name, row.line, Rejected("id_conflict", message, "id")))
-    records.sort(key=lambda r: (r.timestamp, r.record_id))
-    counts["accepted"], counts["quarantined"] = len(records), len(refusals)
-    return Imported(
-        records=to_table(LogRecord, records),
-        quarantine=to_table(QuarantinedRow, [_quarantined(r, round) for r in sorted(refusals, key=lambda r: (r.file, r.line))]),
-        consent_events=sorted(consent.values(), key=lambda e: (e.effective_at, e.event_id or "")),
-        identities=sorted(identities),
-        losses=dict(sorted(losses.items())),
-        counts={name: counts[name] for name in COUNTS},
-        weeks=dict(sorted(weeks.items())),
-    )
+    with open_landing(landing, ids=ids, settings=settings, now=now, store=store, taxonomy=taxonomy) as opened:
+        found = opened.take(round, quarantined_elsewhere=quarantined_elsewhere, partition=partition, watch=watch)
+        if store is None and found.learnt is not None:
+            found.learnt.settle()  # the segments are about to go
+        return found
 
 
-def _read_file(file: LandingFile, week: _Week) -> _File:
-    found = _File()
-    last = 0
-    try:
-        for line in lines(file, week.settings.max_line_bytes):
-            last = line.number
-            _read_line(file.name, line, found, week)
-    except Unreadable as error:
-        # never half a file: what was read before the damage is dropped again, the file stays in the landing folder
-        refusal = Refusal(file.name, last, 0, "unreadable_file", f"{error}; deliver the file again", None, "")
-        return _File(rows_read=1, refused=[(refusal, False)])
-    if last == 0:
-        refusal = Refusal(file.name, 0, 0, "empty_file", "the file holds no line", None, "")
-        return _File(rows_read=1, refused=[(refusal, False)])
-    return found
+def _micros(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
 
 
-def _read_line(name: str, line: Line, found: _File, week: _Week) -> None:
-    """Put one line where it belongs in `found`."""
-    timed = False
-    row: Mapping[str, Any] | None = None
-    try:
-        row = _parse(line, week.settings.max_line_bytes)
-        if row is None:
-            found.incomplete += 1
-            return
-        found.rows_read += 1
-        value, place = raw_timestamp(row)
-        timestamp, zoned = parse_timestamp(value, place)
-        if timestamp > week.latest:
-            raise Rejected("future_timestamp", f"{place} lies after {week.latest:%Y-%m-%d %H:%M:%S} UTC, the clock of this import", place)
-        timed = True
-        dialect = dialect_of(row) if week.settings.format == "auto" else week.settings.format
-        found.weeks[round_of(timestamp)] += 1
-        if not week.start <= timestamp < week.end:
-            found.rows.append(_Row(line, _claimed_id(row, dialect, week.ids), None, Counter()))
-            found.withdrawals += withdrawals_of(row, ids=week.ids, now=week.now)
-            return
-        losses: Counter[str] = Counter() if zoned else Counter({f"{dialect}: time zone not said, read as UTC": 1})
-        made = make_record(
-            read_row(row, dialect), timestamp, losses, file=name, line=line.number, round=week.round, ids=week.ids, now=week.now
-        )
-        found.rows.append(_Row(line, made.record.record_id, made, losses))
-    except _Unparsed as unparsed:
-        found.rows_read += 1
-        found.refused.append((_refusal(name, line, unparsed.why), False))
-    except Rejected as rejected:
-        found.refused.append((_refusal(name, line, rejected), timed))
-        found.withdrawals += withdrawals_of(row or {}, ids=week.ids, now=week.now)
+def _span(round: str | None) -> tuple[int, int]:
+    return (FLOOR, 2**62) if round is None else (_micros(window(round)[0]), _micros(window(round)[1]))
 
 
-def _parse(line: Line, limit: int) -> Mapping[str, Any] | None:
-    """The line's object; None where its writer has not finished it. Raises `_Unparsed`."""
-    if line.length > limit:
-        raise _Unparsed(Rejected("line_too_long", f"{line.length} bytes; the setting ingestion.max_line_bytes allows {limit}"))
-    try:
-        row = from_json(line.data, allow_inf_nan=False)
-    except ValueError as error:
-        if not line.ended:
-            return None
-        try:
-            line.data.decode()
-        except UnicodeDecodeError as wrong:
-            raise _Unparsed(Rejected("wrong_encoding", f"not UTF-8 at byte {wrong.start} of the line; convert the file to UTF-8")) from None
-        raise _Unparsed(Rejected("malformed_json", str(error))) from None
-    if not isinstance(row, dict):
-        if not line.ended:
-            return None
-        raise _Unparsed(Rejected("not_an_object", "a line must be one JSON object"))
-    return row
+def _round_of_week(week: int) -> str:
+    return (EPOCH + timedelta(microseconds=week * WEEK_US + MONDAY)).date().isoformat()
 
 
-class _Unparsed(Exception):
-    def __init__(self, why: Rejected) -> None:
-        super().__init__(why.message)
-        self.why = why
+def _rounds_of(block: pa.Table) -> pa.Array:
+    weeks = weeks_of(block["timestamp"].cast(pa.int64()).to_numpy()).tolist()
+    return pa.array([_round_of_week(w) for w in weeks], pa.string())
 
 
-def _claimed_id(row: Mapping[str, Any], dialect: str, ids: Ids) -> str:
-    """The id that a row of another week takes; empty where it has none or no usable one."""
-    response = row.get("response")
-    try:
-        raw = raw_id(row, "id") or (raw_id(response, "id") if dialect != "flywheel" and isinstance(response, Mapping) else None)
-    except Rejected:
-        return ""
-    return ids.make("record", dialect, raw) if raw else ""
+def _light(segment: Any) -> Any:
+    return replace(segment, meta={k: segment.meta[k] for k in ("sections", "rows", "batch")})
 
 
-def _refusal(name: str, line: Line, why: Rejected) -> Refusal:
-    return Refusal(name, line.number, line.offset, why.reason, why.message, why.field, readable(line.data))
-
-
-def _quarantined(refusal: Refusal, round: str) -> dict[str, Any]:
-    return {
-        "round": round, "stage": "ingestion", "file": readable(refusal.file.encode("utf-8", "surrogateescape")), "line": refusal.line,
-        "byte_offset": refusal.byte_offset, "reason": refusal.reason, "field": refusal.field, "message": refusal.message, "raw": refusal.raw,
+def _quarantine_table(refusals: Sequence[Refusal], round: str) -> pa.Table:
+    schema = arrow_schema(QuarantinedRow)
+    columns: dict[str, list[Any]] = {
+        "round": [round] * len(refusals), "schema_version": [SCHEMA_VERSION] * len(refusals), "stage": ["ingestion"] * len(refusals),
+        "file": [readable(r.file.encode("utf-8", "surrogateescape")) for r in refusals], "line": [r.line for r in refusals],
+        "byte_offset": [r.byte_offset for r in refusals], "reason": [r.reason for r in refusals], "field": [_valid(r.field) for r in refusals],
+        "message": [_valid(r.message) for r in refusals], "raw": [_valid(r.raw) for r in refusals],
     }  # fmt: skip
+    return pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
+
+
+def _valid(text: str | None) -> str | None:
+    return None if text is None else text.encode("utf-8", "surrogatepass").decode("utf-8", "backslashreplace")

@@ -9,7 +9,7 @@ from flywheel.storage import sha256_text
 
 Reason = Literal[
     "malformed_json", "not_an_object", "wrong_encoding", "unknown_field", "missing_field", "invalid_field", "empty_messages",
-    "empty_responses", "future_timestamp", "invalid_timestamp", "id_conflict", "line_too_long", "empty_file", "unreadable_file",
+    "empty_responses", "no_response", "future_timestamp", "invalid_timestamp", "id_conflict", "line_too_long", "empty_file", "unreadable_file",
 ]  # fmt: skip
 REASONS: tuple[str, ...] = get_args(Reason)
 
@@ -28,7 +28,7 @@ class Refusal:
 
     file: str
     line: int
-    byte_offset: int
+    byte_offset: int | None
     reason: str
     message: str
     field: str | None

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -31,9 +31,9 @@ RATER_CONFIDENCE = 0.95
 
 def agreement_verdict(
     annotations: pa.Table, agreement: pa.Table, rater_quality: pa.Table, *, round: str, annotations_sha256: str, batch: pa.Table,
-    settings: QualitySettings, now: datetime,
+    settings: QualitySettings, now: datetime, withdrawn_tasks: Collection[str] = (),
 ) -> Verdict:  # fmt: skip
-    """The verdict on the round's annotations. `reasons` explains the state; reasons that start with `note:` did not decide it.
+    """The verdict on the round's annotations. Answers to `withdrawn_tasks` (consent) are asked for no more. `reasons` explains the state; reasons that start with `note:` did not decide it.
 
     `pending`: no annotations, or fewer than `minimum_completion` of the asked-for answers are in. `fail`, whatever alpha is: answers under
     several guidelines, gold outside 5-15 % of the tasks (attention checks aside), sides not randomised (p < .001), a rater who is not
@@ -45,7 +45,7 @@ def agreement_verdict(
     rows = {(r.segment, r.statistic): r for r in from_table(AgreementRow, agreement)}
     notes = _paused_note(given, raters)
     broken = _unfit(given, tasks)
-    done, asked = _completion(given, tasks)
+    done, asked = _completion(given, [t for t in tasks if t.task_id not in set(withdrawn_tasks)])
     state: VerdictState
     if not given:
         state, reasons = "pending", ["no annotations yet"]

@@ -39,7 +39,8 @@ def funnel(home: Home, round: str) -> list[FunnelStep]:
     steps.append(_pool(found["response_pairs"], steps[-1]))
     stats = _numbers(found["response_pairs"], "stats")
     steps.append(_next("paired", steps[-1], _rows(found["response_pairs"]), {k: stats.get(k, 0) for k in PAIRING_LOSSES}))
-    steps.append(_next("selected", steps[-1], _rows(found["selection"]), {}, rest="not_picked"))
+    withdrawn = {"withdrawn_since": _refused(found["selection"])}
+    steps.append(_next("selected", steps[-1], _rows(found["selection"]), withdrawn, rest="not_picked"))
     people, pairs = _people(lake, round, found, steps[-1])
     return [*steps, *people, *_outcome(lake, round, found, people[-1], pairs)]
 
@@ -76,7 +77,7 @@ class _Pairs:
 def _people(lake: Lake, round: str, found: Mapping[str, TableManifest | None], selected: FunnelStep) -> tuple[list[FunnelStep], _Pairs]:
     if found["labeling_batch"] is None:
         return [FunnelStep("given to people", None), FunnelStep("labelled", None)], _Pairs()
-    tasks = lake.read("labeling_batch", round, ["pair_id", "kind"]).to_pylist()
+    tasks = lake.read("labeling_batch", round, ["task_id", "pair_id", "kind"]).to_pylist()
     natural = frozenset(t["pair_id"] for t in tasks if t["kind"] in ("natural", "overlap"))
     judge = lake.read_rounds("judge_labels", [round]).select(["pair_id", "route"]).to_pylist()
     judged = frozenset(r["pair_id"] for r in judge if r["route"] == "judge") - natural
@@ -89,7 +90,13 @@ def _people(lake: Lake, round: str, found: Mapping[str, TableManifest | None], s
     mine = [r for r in labels if r["task_round"] == round and r["pair_id"] in natural and r["status"] == "accepted"]
     answered = frozenset(r["pair_id"] for r in mine if r["decision"] != "skip")
     skipped = {r["pair_id"] for r in mine} - answered
-    lost = {"skipped": len(skipped), "no_label_yet": len(natural) - len(answered) - len(skipped)}
+    tasks_gone = set(found["annotations"].facts.get("withdrawn_tasks", []))
+    untold = {t["pair_id"] for t in tasks if t["task_id"] in tasks_gone} & (natural - answered - skipped)
+    lost = {
+        "skipped": len(skipped),
+        "withdrawn_since": len(untold),
+        "no_label_yet": len(natural) - len(answered) - len(skipped) - len(untold),
+    }
     return [given, _next("labelled", given, len(answered), lost)], _Pairs(natural, answered, judged)
 
 
@@ -102,7 +109,7 @@ def _outcome(lake: Lake, round: str, found: Mapping[str, TableManifest | None], 
     lost = _fates(preferences, len(pairs.answered - ids))
     accepted = _next(ACCEPTED, labelled, preferences.rows, lost, joined)
     dataset = found["preference_dataset"]
-    refused = {"not_allowed_for_training": _number(dataset, "not_allowed_for_training")}
+    refused = {f"not_allowed_for_{p}": _number(dataset, f"not_allowed_for_{p}") for p in ("training", "evaluation")}
     in_dataset = _next(IN_DATASET, accepted, _rows(dataset), refused)
     return [accepted, in_dataset, _trained(lake, round, found["dpo_model"], in_dataset)]
 
@@ -164,10 +171,19 @@ def _rows(manifest: TableManifest | None) -> int | None:
 
 def _numbers(manifest: TableManifest | None, key: str) -> dict[str, int]:
     """The whole numbers of a group of facts."""
-    value: Any = manifest.facts.get(key) if manifest else None
+    return _plain(manifest.facts.get(key) if manifest else None)
+
+
+def _plain(value: Any) -> dict[str, int]:
     if not isinstance(value, dict):
         return {}
     return {str(k): v for k, v in value.items() if isinstance(v, int) and not isinstance(v, bool)}
+
+
+def _refused(manifest: TableManifest | None) -> int:
+    """Rows that consent for labeling kept from a stage."""
+    facts: Any = manifest.facts.get("consent", {}).get("labeling", {}) if manifest else {}
+    return sum(_plain(facts.get("refused")).values()) if isinstance(facts, dict) else 0
 
 
 def _number(manifest: TableManifest | None, key: str) -> int:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from flywheel.reporting import wording
 from flywheel.reporting.economics import cost_per_pair
 from flywheel.reporting.layout import Badge, Code, KeyFigure
+from flywheel.reporting.page_consent import consent_section
 from flywheel.reporting.page_data import dataset_section, dataset_version, funnel_section, quarantine_section, selection_section
+from flywheel.reporting.page_diversity import diversity_section
 from flywheel.reporting.page_outcome import Serving, models_section, money_section, serving, win_rates
+from flywheel.reporting.page_privacy import audit_section
 from flywheel.reporting.page_quality import agreement_section, gate_cards, raters_section
 from flywheel.rounds import round_state
 from flywheel.storage import Home, write_atomically
@@ -26,6 +29,7 @@ TONES = {
 }  # fmt: skip
 ORDER = (
     funnel_section,
+    diversity_section,
     agreement_section,
     raters_section,
     selection_section,
@@ -33,7 +37,9 @@ ORDER = (
     models_section,
     money_section,
     quarantine_section,
+    audit_section,
 )
+"""Sections from stored data alone; consent, which is judged at the moment of writing, follows them."""
 
 
 def report_path(home: Home, round: str) -> Path:
@@ -57,7 +63,7 @@ def render_report(home: Home, round: str, *, now: datetime) -> Path:
         round=round, week=wording.week(round), written=wording.moment(now), state=Badge(wording.STATES.get(state.state, state.state), TONES.get(state.state, "quiet")),
         explanation=state.explanation, next_step=state.next_step, simulated=contains_simulated(home, round),
         models=_models_line(models), dataset=version.version if version else wording.ABSENT,
-        gates=gate_cards(home, round), figures=key_figures(home, round), sections=[build(home, round) for build in ORDER],
+        gates=gate_cards(home, round), figures=key_figures(home, round), sections=[*(build(home, round) for build in ORDER), consent_section(home, round, now)],
     )  # fmt: skip
     path = report_path(home, round)
     write_atomically(path, page.encode())

@@ -9,7 +9,7 @@ ABSENT = "–"
 REASONS = {
     "other_rounds": "of another week", "duplicates": "exact duplicates", "quarantined": "quarantined",
     "quarantined_elsewhere": "quarantined in another round", "no_consent": "no consent", "withdrawn": "consent withdrawn",
-    "expired": "consent expired", "withdrawn_since": "consent withdrawn since", "already_published": "already shown to raters",
+    "expired": "consent expired", "retention_ended": "kept as long as retention allows", "not_allowed_for_evaluation": "no consent to evaluation", "withdrawn_since": "consent withdrawn since", "already_published": "already shown to raters",
     "late_for_this_round": "arrived late, next pool", "from_earlier_rounds": "from earlier rounds", "no_contrast": "no second, different answer",
     "not_picked": "not picked", "kept_by_judge": "decided by the judge model", "skipped": "skipped by raters", "no_label_yet": "no label yet",
     "near_duplicate_prompt": "near-duplicate prompts", "beyond_prefilter": "beyond the prefilter", "no_second_response": "no second response",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from flywheel.records import Message, RoundContext
 from flywheel.storage.home import Home
@@ -55,14 +56,14 @@ def scorer_as_of(home: Home, pinned: RoundContext) -> RewardModel | None:
     return RewardModel.load(ModelStore(home.models).path(pinned.reward_model_id))
 
 
-def labelled_vectors(home: Home, pinned: RoundContext) -> np.ndarray | None:
-    """(n, d) float32 vectors of the pairs in the dataset version as of the round, in the version's order; None where there is none
-    (or where they were embedded with another embedder)."""
+def labelled_vectors(home: Home, pinned: RoundContext, *, allowed: Callable[[pa.Table], pa.Table]) -> np.ndarray | None:
+    """(n, d) float32 vectors of the pairs in the dataset version as of the round, in the version's order, as far as their subjects allow
+    labeling still (`allowed`); None where there is none (or where they were embedded with another embedder)."""
     if pinned.dataset_version is None:
         return None
     from flywheel.dataset import DatasetStore
 
-    wanted = DatasetStore(home.datasets).rows(pinned.dataset_version)["pair_id"].to_pylist()
+    wanted = allowed(DatasetStore(home.datasets).rows(pinned.dataset_version))["pair_id"].to_pylist()
     found: dict[str, list[float]] = {}
     for round in home.lake.rounds("embeddings"):
         if round >= pinned.round:
@@ -74,8 +75,9 @@ def labelled_vectors(home: Home, pinned: RoundContext) -> np.ndarray | None:
     return np.array(vectors, np.float32) if vectors else None
 
 
-def calibration_as_of(home: Home, pinned: RoundContext) -> Calibration | None:
-    """How the scoring model did on labels that it never saw: the evaluation arm of earlier rounds, which no model trains on."""
+def calibration_as_of(home: Home, pinned: RoundContext, *, allowed: Callable[[pa.Table], pa.Table]) -> Calibration | None:
+    """How the scoring model did on labels that it never saw: the evaluation arm of earlier rounds, which no model trains on; rows whose
+    subjects allow evaluation (`allowed`)."""
     model = scorer_as_of(home, pinned)
     if model is None or pinned.dataset_version is None:
         return None
@@ -85,7 +87,7 @@ def calibration_as_of(home: Home, pinned: RoundContext) -> Calibration | None:
     from flywheel.selection import Calibration
 
     rows = DatasetStore(home.datasets).rows(pinned.dataset_version)
-    unseen = rows.filter(pc.and_(pc.equal(rows["arm"], "random_evaluation"), pc.not_equal(rows["origin"], "judge")))
+    unseen = allowed(rows.filter(pc.and_(pc.equal(rows["arm"], "random_evaluation"), pc.not_equal(rows["origin"], "judge"))))
     if unseen.num_rows == 0:
         return None
     return Calibration(p_a=model.predict(unseen).mean(axis=0), outcome=unseen["outcome"].to_pylist())

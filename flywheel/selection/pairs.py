@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -28,7 +28,7 @@ from flywheel.settings import SelectionSettings
 from flywheel.storage import Ids, from_table, to_table
 
 Sampler = Callable[[list[list[Message]], int, int], list[list[str]]]
-Redact = Callable[[list[str], list[str]], list[str]]
+Redact = Callable[[list[str], list[str], list[str]], list[str]]
 Cluster = Callable[[list[Message]], str]
 
 CANDIDATES = 3
@@ -42,7 +42,7 @@ def build_pairs(
 
     A record with two different logged answers (its first two) needs no sample. Of the others at most `settings.prefilter` go to
     `sample(prompts, 3, seed)`; the first candidate that says something, and something else than the log, is response B after it
-    passed `redact(texts, conversation_ids)`. Response A is always the logged one; who sees which side is decided at labeling.
+    passed `redact(texts, conversation_ids, rounds)` (of each record its own). Response A is always the logged one; who sees which side is decided at labeling.
 
     The counts add up: records = from_log + sampled + no_contrast + near_duplicate_prompt + beyond_prefilter + no_second_response +
     repeated_record. Raises `BadInput` when a sample has no model id, or sampler or redactor return another number of texts.
@@ -101,8 +101,8 @@ def _prefilter(records: list[RedactedRecord], settings: SelectionSettings, seed:
     """
     groups = near_duplicate_groups(
         [r.record_id for r in records],
-        [prompt_text(r.messages) for r in records],
-        [prompt_text(r.messages) for r in records],
+        [prompt_text(prompt_of(r)) for r in records],
+        [prompt_text(prompt_of(r)) for r in records],
         settings.near_duplicate_similarity,
     )
     walk: list[int] = []
@@ -128,13 +128,15 @@ def _second_texts(records: list[RedactedRecord], sample: Sampler, redact: Redact
     one rank at a time: most records need only their first."""
     if not records:
         return []
-    candidates = sample([r.messages for r in records], CANDIDATES, seed)
+    candidates = sample([prompt_of(r) for r in records], CANDIDATES, seed)
     if len(candidates) != len(records):
         raise BadInput(f"the sampler returned candidates for {len(candidates)} of {len(records)} prompts")
     found: list[str | None] = [None] * len(records)
     for rank in range(CANDIDATES):
         open_rows = [i for i, text in enumerate(found) if text is None and rank < len(candidates[i])]
-        safe = redact([candidates[i][rank] for i in open_rows], [records[i].conversation_id for i in open_rows]) if open_rows else []
+        of = [records[i] for i in open_rows]
+        said = [candidates[i][rank] for i in open_rows]
+        safe = redact(said, [r.conversation_id for r in of], [r.round for r in of]) if of else []
         if len(safe) != len(open_rows):
             raise BadInput(f"redaction returned {len(safe)} of {len(open_rows)} generated texts")
         for i, text in zip(open_rows, safe, strict=True):
@@ -143,14 +145,29 @@ def _second_texts(records: list[RedactedRecord], sample: Sampler, redact: Redact
     return found
 
 
+def prompt_of(record: RedactedRecord) -> list[Message]:
+    """The conversation up to the turn that is compared, whole: earlier turns, tool calls and their results. Some logs repeat the answer as
+    the last message of the request; there the prompt ends before it. (A last turn of the assistant that is no logged answer stays: the
+    answer went on from it.)"""
+    messages = list(record.messages)
+    answers = {normalise(response_text(r)) for r in record.responses}
+    while len(messages) > 1 and messages[-1].role == "assistant" and normalise(_said(messages[-1])) in answers:
+        messages.pop()
+    return messages
+
+
+def _said(message: Message) -> str:
+    return "\n".join([message.content, *(f"{c.name}({c.arguments})" for c in message.tool_calls)])
+
+
 def _pair(
     record: RedactedRecord, a: Response, b: Response, origin: Literal["log", "sampled"], *, round: str, ids: Ids, cluster: Cluster
 ) -> Pair:  # fmt: skip
-    messages: Sequence[Message] = record.messages
+    messages = prompt_of(record)
     return Pair(
         round=round, pair_id=ids.make("pair", record.record_id, response_sha256(a), response_sha256(b)), record_id=record.record_id,
         conversation_id=record.conversation_id, subject_id=record.subject_id, domain=record.domain, task_type=record.task_type,
-        language=record.language, prompt=list(messages), response_a=a, response_b=b, prompt_sha256=prompt_sha256(messages),
-        prompt_cluster=cluster(list(messages)), template=record.template, feedback=record.feedback,
+        language=record.language, prompt=messages, response_a=a, response_b=b, prompt_sha256=prompt_sha256(messages),
+        prompt_cluster=cluster(messages), template=record.template, feedback=record.feedback,
         redaction_version=record.redaction_version, second_response=origin,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from flywheel.errors import IntegrityError
@@ -26,6 +27,10 @@ class Ids:
         if len(key) != KEY_BYTES:
             raise IntegrityError(f"the id key has {len(key)} bytes, needs {KEY_BYTES}; restore restricted/keys/id.key from its backup")
         self._key = key
+        # the two states that every HMAC with this key starts from: copying them is thrice as fast as starting anew
+        block = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(b ^ 0x36 for b in block))
+        self._outer = hashlib.sha256(bytes(b ^ 0x5C for b in block))
 
     @classmethod
     def load(cls, folder: Path) -> Ids:
@@ -46,7 +51,7 @@ class Ids:
             place = "FLYWHEEL_ID_KEY" if from_environment else str(path)
             raise IntegrityError(f"{place} must be {2 * KEY_BYTES} hex digits; restore the key from its backup") from None
         made = cls(key)
-        mark = hmac.digest(key, b"fingerprint", hashlib.sha256).hex()[:16]
+        mark = made.fingerprint
         if known is None:
             write_atomically(fingerprint, f"{mark}\n".encode(), mode=0o600)
         elif known != mark:
@@ -57,8 +62,38 @@ class Ids:
 
     def make(self, kind: str, *parts: str) -> str:
         """Id of `parts` within `kind` (`record`, `pair`, `task`, ...). Parts are length-prefixed: no two lists collide by joining."""
-        message = b"".join(len(p).to_bytes(4, "big") + p for p in (part.encode("utf-8", "surrogatepass") for part in (kind, *parts)))
-        return hmac.digest(self._key, message, hashlib.sha256).hex()[:32]
+        return self.series(kind, *parts[:-1])(parts[-1]) if parts else self._make(kind)
+
+    def series(self, kind: str, *first: str) -> Callable[[str], str]:
+        """`make` for many ids that differ in their last part only."""
+        begun, outer = self._inner.copy(), self._outer
+        for part in (kind, *first):
+            begun.update(_prefixed(part))
+
+        def made(last: str) -> str:
+            raw = last.encode("utf-8", "surrogatepass")
+            inner, around = begun.copy(), outer.copy()
+            inner.update(len(raw).to_bytes(4, "big") + raw)
+            around.update(inner.digest())
+            return around.hexdigest()[:32]
+
+        return made
+
+    def _make(self, kind: str) -> str:
+        return hmac.digest(self._key, _prefixed(kind), hashlib.sha256).hex()[:32]
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells keys apart without telling the key."""
+        return hmac.digest(self._key, b"fingerprint", hashlib.sha256).hex()[:16]
+
+    def __reduce__(self) -> tuple[type[Ids], tuple[bytes]]:
+        return Ids, (self._key,)  # hash states cannot be pickled
+
+
+def _prefixed(part: str) -> bytes:
+    raw = part.encode("utf-8", "surrogatepass")
+    return len(raw).to_bytes(4, "big") + raw
 
 
 def install_key(path: Path, key: bytes) -> None:

@@ -2,7 +2,7 @@
 
 A partition is `<zone>/<table>/round=<R>/<sha256[:16]>.parquet` plus `manifest.json`, replaced last: readers never block writers,
 and a crash leaves the old partition. The content hash is the SHA-256 of the Parquet file itself, so anyone can check it with
-`sha256sum`. Superseded files stay: a reader that holds the old manifest still finds its file.
+`sha256sum`. A large partition is several such files, its hash that of theirs. Superseded files stay: a reader that holds the old manifest still finds its file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from flywheel.storage.arrow import arrow_schema, empty_table
 from flywheel.storage.files import sync_folder
 from flywheel.storage.objects import LocalObjects, Objects, open_objects
 from flywheel.storage.parquet import parquet_bytes, read_parquet
+from flywheel.storage.partition import PartitionWriter, files_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,14 +52,22 @@ class Lake:
             table=table, round=round, rows=conformed.num_rows, sha256=sha256, file=f"{sha256[:16]}.parquet",
             columns={f.name: str(f.type) for f in conformed.schema}, inputs=dict(inputs or {}), facts=dict(facts or {}), code_version=code_version,
         )  # fmt: skip
-        folder = f"{table}/round={round}"
         zone = self.zone(table)
-        if not zone.exists(f"{folder}/{manifest.file}"):
-            zone.put(f"{folder}/{manifest.file}", payload)
+        if not zone.exists(f"{table}/round={round}/{manifest.file}"):
+            zone.put(f"{table}/round={round}/{manifest.file}", payload)
+        self.put_manifest(manifest)
+        return manifest
+
+    def writer(self, table: str, round: str) -> PartitionWriter:
+        """A partition of several files, written in order and made visible by its `commit`."""
+        return PartitionWriter(self, table, round)
+
+    def put_manifest(self, manifest: TableManifest) -> None:
+        """Make a partition whose files are in place the current one."""
+        folder, zone = f"{manifest.table}/round={manifest.round}", self.zone(manifest.table)
         body = (json.dumps(manifest.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, indent=1) + "\n").encode()
         if zone.get(f"{folder}/manifest.json") != body:
             zone.put(f"{folder}/manifest.json", body)
-        return manifest
 
     def _conform(self, table: str, round: str, data: pa.Table) -> pa.Table:
         if table not in TABLES:
@@ -98,11 +107,23 @@ class Lake:
 
     def read(self, table: str, round: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The partition's rows. Raises `NotFound`, or `IntegrityError` when the file is not the one that the manifest names."""
-        manifest = self.demand(table, round)
-        payload = self.zone(table).get(f"{table}/round={round}/{manifest.file}")
-        if payload is None or hashlib.sha256(payload).hexdigest() != manifest.sha256:
-            raise IntegrityError(f"{table}[{round}]: {manifest.file} is missing or altered; `flywheel audit verify` shows the extent")
-        return read_parquet(payload, columns)
+        parts = [read_parquet(payload, columns) for payload in self._payloads(self.demand(table, round))]
+        return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
+
+    def batches(self, table: str, round: str, columns: Sequence[str] | None = None, rows: int = 8_192) -> Iterator[pa.RecordBatch]:
+        """The partition's rows a few at a time, in order; of a partition of several files one is in memory. Raises like `read`."""
+        for payload in self._payloads(self.demand(table, round)):
+            yield from read_parquet(payload, columns).to_batches(max_chunksize=rows)
+
+    def _payloads(self, manifest: TableManifest) -> Iterator[bytes]:
+        zone, folder = self.zone(manifest.table), f"{manifest.table}/round={manifest.round}"
+        for file, sha256 in files_of(manifest):
+            payload = zone.get(f"{folder}/{file}")
+            if payload is None or hashlib.sha256(payload).hexdigest() != sha256:
+                raise IntegrityError(
+                    f"{manifest.table}[{manifest.round}]: {file} is missing or altered; `flywheel audit verify` shows the extent"
+                )
+            yield payload
 
     def read_rounds(self, table: str, rounds: Sequence[str]) -> pa.Table:
         """The partitions of `rounds` that exist, one after the other; an empty table of the right columns where none does."""
@@ -154,7 +175,7 @@ class Lake:
             if table in RESTRICTED_TABLES and not restricted:
                 continue
             zone = self.zone(table)
-            files = [zone.address(f"{table}/round={m.round}/{m.file}") for m in self.manifests([table])]
+            files = [zone.address(f"{table}/round={m.round}/{file}") for m in self.manifests([table]) for file, _ in files_of(m)]
             if files:
                 listed = ", ".join("'" + f.replace("'", "''") + "'" for f in files)
                 zone.register(connection)

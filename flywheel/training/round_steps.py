@@ -80,14 +80,21 @@ def train_dpo_round(
 
 
 def evaluate_round(
-    home: Home, dpo_model: pa.Table, reward_model: pa.Table, *, incumbent_id: str, pinned: RoundContext, log: Log | None = None
+    home: Home,
+    dpo_model: pa.Table,
+    reward_model: pa.Table,
+    *,
+    incumbent_id: str,
+    pinned: RoundContext,
+    allowed: Allowed,
+    log: Log | None = None,
 ) -> pa.Table:
-    """`EvaluationRow`s of the candidate against the model that serves; no rows where there is no new candidate or nothing to judge on
-    (the promotion gate then keeps the model and says so)."""
+    """`EvaluationRow`s of the candidate against the model that serves, on rows whose subjects allow evaluation (`allowed`); no rows where
+    there is no new candidate or nothing to judge on (the promotion gate then keeps the model and says so)."""
     candidate_id = dpo_model["model_id"][0].as_py()
     if candidate_id == incumbent_id:
         return empty_table(EvaluationRow)
-    found = evaluation_set(home, pinned)
+    found = evaluation_set(home, pinned, allowed=allowed)
     if found is None:
         return empty_table(EvaluationRow)
     prompts, judge = found
@@ -99,25 +106,31 @@ def evaluate_round(
     )  # fmt: skip
 
 
-def evaluation_set(home: Home, pinned: RoundContext) -> tuple[list[EvaluationPrompt], Judge] | None:
+def evaluation_set(home: Home, pinned: RoundContext, *, allowed: Allowed) -> tuple[list[EvaluationPrompt], Judge] | None:
     """Held-out prompts and their judge. The demo world: prompts of clusters that no log contains, judged by its oracle. Elsewhere: the
-    random evaluation arm, judged by a reward model trained on the control arm alone; None while either is too small."""
+    random evaluation arm, judged by a reward model trained on the control arm alone, both as far as subjects allow evaluation; None while
+    either is too small."""
     if judged_by_oracle(home):
-        from flywheel.shopforge import heldout_prompts, prompt_cluster
-
-        held = heldout_prompts(home.settings.evaluation.prompts_per_domain, home.settings.seed_for("heldout", pinned.round))
-        return [EvaluationPrompt(d, prompt_cluster(m) or "", m) for d in sorted(held) for m in held[d]], judge_from_oracle()
+        return _generated_prompts(home, pinned), judge_from_oracle()
     from flywheel.dataset import DatasetStore, control_rows, evaluation_rows
 
     version = dataset_of_round(home, pinned)
     if version is None:
         return None
     rows = DatasetStore(home.datasets).rows(version)
-    control, held_out = control_rows(rows), evaluation_rows(rows)
+    control, held_out = allowed(control_rows(rows)), allowed(evaluation_rows(rows))
     if control.num_rows < MINIMUM_JUDGE_ROWS or held_out.num_rows < MINIMUM_JUDGE_ROWS:
         return None
     judge = judge_from_reward_model(train_reward_model(control, seed=home.settings.seed_for("judge", pinned.round)))
     return [EvaluationPrompt(r["domain"], r["prompt_cluster"], r["prompt"]) for r in held_out.to_pylist()], judge
+
+
+def _generated_prompts(home: Home, pinned: RoundContext) -> list[EvaluationPrompt]:
+    """Prompts of the demo world that no log contains: nobody's."""
+    from flywheel.shopforge import heldout_prompts, prompt_cluster
+
+    held = heldout_prompts(home.settings.evaluation.prompts_per_domain, home.settings.seed_for("heldout", pinned.round))
+    return [EvaluationPrompt(d, prompt_cluster(m) or "", m) for d in sorted(held) for m in held[d]]
 
 
 def dataset_of_round(home: Home, pinned: RoundContext) -> str | None:
@@ -144,9 +157,7 @@ def held_out_clusters(home: Home, pinned: RoundContext) -> set[str]:
     from flywheel.dataset import DatasetStore
 
     if judged_by_oracle(home):
-        found = evaluation_set(home, pinned)
-        return {p.cluster for p in found[0]} if found else set()
-
+        return {p.cluster for p in _generated_prompts(home, pinned)}
     version = dataset_of_round(home, pinned)
     if version is None:
         return set()

@@ -16,7 +16,7 @@ from tests.small_rounds import CHECKOUT, environment
 HEAVY = ("torch", "transformers", "presidio_analyzer", "trl", "sentence_transformers", "spacy", "sklearn", "scipy", "matplotlib", "dagster")
 PAGES = [
     [], *[[c] for c in COMMANDS], *[["round", c] for c in ("run", "import", "close", "status", "abandon")],
-    *[["consent", c] for c in ("grant", "withdraw", "show")], ["audit", "verify"], ["audit", "export"], ["model", "list"],
+    *[["consent", c] for c in ("grant", "withdraw", "show")], *[["quarantine", c] for c in ("list", "show", "retry")], ["audit", "verify"], ["audit", "export"], ["model", "list"],
 ]  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def test_a_value_has_one_token_of_128_bits_however_it_is_spelt(home: Home) -> No
     assert vault.token("USER_ID", "jane@example.com", "s1") != token
     vault.close()
     assert Vault.open(home).token("EMAIL_ADDRESS", "jane@example.com", None) == token
-    assert sorted(Vault.open(home).values()) == ["Jane@Example.com", "jane@example.com"]
+    assert sorted(v.casefold() for v in Vault.open(home).values()) == ["jane@example.com"] * 2
 
 
 def test_no_value_stands_in_the_file_and_file_and_key_are_private(home: Home) -> None:
@@ -65,9 +65,7 @@ def test_a_row_moved_to_another_token_or_type_does_not_open(home: Home) -> None:
     vault = Vault.open(home)
     first, second = vault.tokens([Finding("PERSON", "Jane Doe", "s1"), Finding("PERSON", "John Roe", "s2")])
     with sqlite3.connect(home.restricted / "vault.db") as other:
-        other.execute(
-            "update entries set (nonce, sealed) = (select nonce, sealed from entries where token = ?) where token = ?", (first, second)
-        )
+        other.execute("update copies set sealed = (select sealed from copies where token = ?) where token = ?", (first, second))
     with pytest.raises(IntegrityError, match="altered"):
         list(vault.values())
     with pytest.raises(IntegrityError):

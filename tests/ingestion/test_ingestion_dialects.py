@@ -70,7 +70,9 @@ def test_what_has_no_place_is_counted_by_field(tmp_path: Path) -> None:
 
 
 def test_one_file_may_mix_dialects_row_by_row(tmp_path: Path) -> None:
-    found = read(tmp_path, CANONICAL, {"request": REQUEST, "response": {**RESPONSE, "id": "x"}}, NVIDIA)
+    found = read(
+        tmp_path, CANONICAL, {"request": REQUEST, "response": {**RESPONSE, "id": "x"}}, {**NVIDIA, "response": {**RESPONSE, "id": "y"}}
+    )
     assert sorted(r.source.format for r in from_table(LogRecord, found.records)) == ["flywheel", "nvidia", "openai"]
 
 

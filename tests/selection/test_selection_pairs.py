@@ -18,7 +18,7 @@ def sampler(*candidates: str):
     return lambda prompts, n, seed: [list(candidates[:n]) for _ in prompts]
 
 
-def as_it_is(texts, conversation_ids):
+def as_it_is(texts, conversation_ids, rounds):
     return texts
 
 
@@ -64,11 +64,13 @@ def test_candidates_that_all_repeat_the_log_are_counted_not_kept(build, record):
 
 
 def test_generated_text_is_redacted_before_it_is_compared_and_kept(build, record):
-    def redact(texts, conversation_ids):
+    def redact(texts, conversation_ids, rounds):
         assert conversation_ids == ["c-r1"] * len(texts)
+        assert rounds == ["2025-12-29"] * len(texts)
         return [t.replace("Ann", "[PERSON_1]") for t in texts]
 
-    table, _ = build([record("r1", "Who?", "[PERSON_1] did.")], sampler("Ann did.", "Ask Ann.", "x"), redact)
+    asked = record("r1", "Who?", "[PERSON_1] did.", round="2025-12-29")  # a record of an earlier week than the pair's
+    table, _ = build([asked], sampler("Ann did.", "Ask Ann.", "x"), redact)
     assert from_table(Pair, table)[0].response_b.text == "Ask [PERSON_1]."
 
 
@@ -152,3 +154,45 @@ def test_every_record_is_a_pair_or_counted_with_its_reason(rows):
         )  # fmt: skip
         assert table.num_rows == c["pairs"] == c["from_log"] + c["sampled"]
         assert c["records"] == len(records) == sum(n for name, n in c.items() if name not in ("records", "pairs"))
+
+
+def test_the_prompt_of_a_pair_is_the_conversation_up_to_the_compared_turn(record, pool, ids):
+    call = {"id": "c1", "name": "find_order", "arguments": '{"id": 7}'}
+    turns = [
+        Message(role="system", content="Be kind."), Message(role="user", content="Where is [ORDER_1]?"),
+        Message(role="assistant", tool_calls=[call]), Message(role="tool", content="in the depot", tool_call_id="c1"),
+        Message(role="assistant", content="In the depot."), Message(role="user", content="And when does it come?"),
+    ]  # fmt: skip
+    logged = record("talk", "x", "Tomorrow.", "On Friday.").model_copy(update={"messages": turns})
+    pair = only_pair(pool([logged]), ids)
+    assert pair.prompt == turns
+    assert (pair.response_a.text, pair.response_b.text) == ("Tomorrow.", "On Friday.")
+    # the same call from a log that repeats the answer at the end of the request
+    repeated = logged.model_copy(update={"messages": [*turns, Message(role="assistant", content="Tomorrow. ")]})
+    assert only_pair(pool([repeated]), ids).prompt == turns
+    begun = [*turns, Message(role="assistant", content="It comes")]
+    assert only_pair(pool([logged.model_copy(update={"messages": begun})]), ids).prompt == begun
+
+
+def test_a_second_answer_is_sampled_for_the_whole_conversation(record, pool, ids):
+    turns = [Message(role="user", content="a"), Message(role="assistant", content="b"), Message(role="user", content="c")]
+    asked = []
+
+    def sample(prompts, n, seed):
+        asked.extend(prompts)
+        return [["other"] for _ in prompts]
+
+    only_pair(
+        pool([record("talk", "x", "d").model_copy(update={"messages": [*turns, Message(role="assistant", content="d")]})]),
+        ids,
+        sample=sample,
+    )
+    assert asked == [turns]
+
+
+def only_pair(table, ids, sample=None):
+    made, counts = build_pairs(
+        table, round=ROUND, ids=ids, sample=sample, model_id="m", redact=as_it_is, settings=SelectionSettings(), seed=0
+    )
+    assert counts["pairs"] == 1
+    return from_table(Pair, made)[0]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from assets.selection import redactor
+from flywheel.governance import Vault
+from flywheel.governance.vault import Finding
 from flywheel.records import JudgeLabel, RedactedRecord
 from flywheel.selection import Calibration, build_pairs, embed_pairs, judge_pairs, select_batch, uncertainty_signals
 from flywheel.settings import JudgeSettings, SelectionSettings
@@ -32,7 +35,7 @@ def run(home: Home, records, hash_embed) -> list[str]:
     pool = to_table(RedactedRecord, records)
     hashes = []
     pairs, _ = build_pairs(
-        pool, round=ROUND, ids=home.ids, sample=sample, model_id="m-1", redact=lambda texts, c: texts, settings=SETTINGS, seed=0
+        pool, round=ROUND, ids=home.ids, sample=sample, model_id="m-1", redact=lambda texts, conversations, rounds: texts, settings=SETTINGS, seed=0
     )  # fmt: skip
     sha, pairs = kept("response_pairs", pairs)
     hashes.append(sha)
@@ -62,3 +65,14 @@ def test_the_same_records_give_the_same_bytes_whatever_their_order(home, record,
     assert picks.num_rows == len(labels) == 30
     assert {p.route for p in labels} <= {"judge", "human"}
     assert home.lake.demand("selection", ROUND).facts["picked"] == 30
+
+
+def test_a_sampled_answer_has_the_aliases_of_its_records_own_round(home):
+    """Numbers are given anew in every round: Ann is the first person of January's part of the conversation, and the second of February's."""
+    vault = Vault.open(home)
+    ann, bob = (Finding("PERSON", name, "s", "talk") for name in ("Ann Okafor", "Bob Halvorsen"))
+    vault.remember_round("2026-01-05", [(ann, "[PERSON_1]")], ["talk"])
+    vault.remember_round("2026-02-02", [(bob, "[PERSON_1]"), (ann, "[PERSON_2]")], ["talk"])
+    said, rounds = ["Dear Ann Okafor, it is on its way."] * 2, ["2026-02-02", "2026-01-05"]
+    made = redactor(vault, home.settings.governance)(said, ["talk"] * 2, rounds)
+    assert made == ["Dear [PERSON_2], it is on its way.", "Dear [PERSON_1], it is on its way."]
