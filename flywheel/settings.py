@@ -40,7 +40,8 @@ class IngestionSettings(Section):
     max_future_s: int = Field(300, ge=0, description="A timestamp further ahead of the clock than this goes to quarantine.")
     max_line_bytes: int = Field(8_000_000, ge=1_000, description="A longer line goes to quarantine unread.")
     taxonomy: Path | None = Field(
-        None, description="File with the rules and exemplars that give a record its task type and domain; default: data/taxonomy.toml."
+        None,
+        description="File with the rules and exemplars that give a record its task type and domain; default: flywheel/ingestion/taxonomy.toml.",
     )
     taxonomy_method: Literal["rules", "exemplars"] = Field(
         "rules",

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from flywheel.governance.aliases import LITERAL
-from flywheel.governance.dialogue_layer import phrase_spans, slot_spans, turns_expectations, volunteered
-from flywheel.governance.ner_layer import CERTAIN_SCORE, NameLayer, answers_meant
+from flywheel.governance.dialogue_layer import GIVEN_SCORE, phrase_spans, slot_spans, turns_expectations, volunteered
+from flywheel.governance.ner_layer import CERTAIN_SCORE, NameLayer, Names, answers_meant
 from flywheel.governance.normalise import Normalised, normalise
 from flywheel.governance.ordinary import NEVER_A_NAME, is_ordinary
 from flywheel.governance.pattern_layer import compile_identifiers, identifier_spans, pattern_spans
@@ -87,19 +87,27 @@ class Detector:
         """What the recogniser found, and without the weak findings that it denies."""
         assert self._names is not None  # noqa: S101 - asked by the caller
         names = self._names.names(text)
-        found = [s for s in found if s.type != "PERSON" or s.score > WEAK or s.layer not in UNSURE or names.supports(s)]
+        found = [s for s in found if s.type != "PERSON" or s.layer not in UNSURE or s.score > GIVEN_SCORE or self._stands(names, s)]
         return [*found, *(s for s in names.spans if s.type != "SECURITY_ANSWER" or answers_meant(text, asked))]
+
+    @staticmethod
+    def _stands(names: Names, span: Span) -> bool:
+        """Does an unsure finding stand? A common given name unless it is denied, others where the recogniser thinks it possible."""
+        return names.opinion(span.start, span.end) != 1 if span.score > WEAK else names.supports(span)
 
     def _agree(self, names: NameLayer, read: Sequence[Normalised], spans: list[list[Span]]) -> None:
         """A word has one meaning in a conversation: what the recogniser takes for a person here and for a place, or for nobody, elsewhere
         is dropped, unless a rule is sure of it."""
         doubted: set[str] = set()
         sure: set[str] = set()
+        given: set[str] = set()
         for plain, found in zip(read, spans, strict=True):
             for span in found:
                 if span.type == "PERSON":
                     value = plain.text[span.start : span.end].casefold()
-                    (doubted if span.layer == "ner" or span.score <= WEAK else sure).add(value)
+                    (doubted if span.layer == "ner" or span.score <= GIVEN_SCORE else sure).add(value)
+                    if span.layer == "phrase" and WEAK < span.score <= GIVEN_SCORE:
+                        given.add(value)
         sure |= {part for value in sure for part in value.split()}
         doubted -= sure
         if not doubted:
@@ -110,7 +118,11 @@ class Detector:
             for value in doubted:
                 for start, end in _occurrences(text, lowered, value, any_case=True):
                     votes[value][names.names(text).opinion(start, end)] += 1
-        dropped = {value for value, (person, place, nobody) in votes.items() if 2 * place >= person or nobody > 2 * person}
+        dropped = {
+            value
+            for value, (person, place, nobody) in votes.items()
+            if (place > person if value in given else (place and 2 * place >= person) or nobody > 2 * person)
+        }
         places = {
             plain.text[a:b].casefold()
             for plain, found in zip(read, spans, strict=True)
@@ -121,7 +133,7 @@ class Detector:
             for plain, found in zip(read, spans, strict=True):
                 found[:] = [
                     s for s in found
-                    if s.type != "PERSON" or not (s.layer == "ner" or s.score <= WEAK) or plain.text[s.start : s.end].casefold() not in dropped
+                    if s.type != "PERSON" or not (s.layer == "ner" or s.score <= GIVEN_SCORE) or plain.text[s.start : s.end].casefold() not in dropped
                 ]  # fmt: skip
 
     def _known(

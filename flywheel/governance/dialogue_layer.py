@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from flywheel.governance.dictionary import is_english, is_sound
-from flywheel.governance.given_names import given_name_spans
+from flywheel.governance.given_names import given_name_spans, introduced_given_names
 from flywheel.governance.identity import named_type
 from flywheel.governance.names import CONTRACTED, PHRASE_RULES, take_name
 from flywheel.governance.ordinary import NEVER_A_NAME, is_ordinary
 from flywheel.governance.spans import Span
 
 SHORT_TURN = 16  # words
+GIVEN_SCORE = 0.6  # of a common given name without further context
 DIGIT = re.compile(r"\d")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ASKING = re.compile(
@@ -85,6 +86,7 @@ _SECRET_WORD = re.compile(
     r"\s*(?:called|named|was|is)?\s+",
     re.I,
 )
+_AND_ANOTHER = re.compile(r"\s*(?:,|and|&|,\s*and)\s+")
 _SECRET_WORDS = ("maiden", "pet", "dog", "cat", "hamster", "goldfish")  # without one of them the pattern above matches nothing
 _LEAD = re.compile(
     r"^(?:[\W_]|\b(?:hi|hello|hey|sure|ok|okay|yes|yeah|yep|of course|it'?s|it is|its|it was|that'?s|that is|that would be|i'?m|i am|im|this is|my|the|full|first|last"
@@ -181,10 +183,13 @@ def phrase_spans(text: str) -> list[Span]:
         if titled or not rule.titled:
             found.extend(Span(*s, "PERSON", "phrase", rule.score) for s in rule.find(text))
     if titled:
-        found.extend(Span(*s, "PERSON", "phrase", 0.5) for s in given_name_spans(text))
+        found.extend(Span(*s, "PERSON", "phrase", GIVEN_SCORE) for s in given_name_spans(text))
+    found.extend(Span(*s, "PERSON", "phrase", GIVEN_SCORE) for s in introduced_given_names(text))
     lowered = text.lower()
     for match in _SECRET_WORD.finditer(text) if any(w in lowered for w in _SECRET_WORDS) else ():
-        if (taken := take_name(text, match.end(), titled=True)) is not None:
+        if (
+            taken := take_name(text, match.end(), titled=True) or take_name(text, match.end(), titled=False, words=1, asked=True)
+        ) is not None:
             found.append(Span(*taken, "SECURITY_ANSWER", "slot", 0.7))
     if DIGIT.search(text):
         for kind, pattern in _SAID:
@@ -327,9 +332,13 @@ def _spoken(text: str, kind: str) -> list[Span]:
     lead = _LEAD.match(text)
     start = lead.end() if lead else 0
     words = len(text[start:].split())
-    taken = take_name(text, start, titled=words > 5, cautious=kind == "PERSON" and words > 2)
+    taken = take_name(text, start, titled=words > 5, cautious=kind == "PERSON" and words > 2, asked=True)
     if taken is not None:
-        return [Span(*taken, kind, "slot", 0.7)]
+        both = [Span(*taken, kind, "slot", 0.7)]
+        if kind == "SECURITY_ANSWER" and (joint := _AND_ANOTHER.match(text, taken[1])) is not None:
+            other = take_name(text, joint.end(), titled=False, words=1, asked=True)
+            both.extend([Span(*other, kind, "slot", 0.7)] if other else [])
+        return both
     if len(text) > 160:
         return []
     spans: list[Span] = []

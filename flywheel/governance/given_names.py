@@ -41,6 +41,10 @@ PLACE_BEFORE = re.compile(r"\b(?:San|Santa|Saint|St\.?|Fort|Lake|Mount|Port|Los|
 PLACE_BEHIND = re.compile(
     r"[ \t]+(?:St|Street|Ave|Avenue|Road|Rd|Blvd|Boulevard|Lane|Hotel|Inn|Park|University|Venue|Airport|Hospital|Hall|Bay|Heights)\b"
 )
+_INTRODUCED = re.compile(
+    r"\b(?:i am|i'?m|this is|it'?s|me|hi|hello|hey|dear|thanks|dr\.?|mr\.?|mrs\.?|ms\.?|for|with|by|son|daughter|friend|brother|sister|wife|husband|boss|colleague|isn't|and)[ \t]+(?P<v>[a-z]{3,})\b",
+    re.I,
+)
 _INSIDE = re.compile(r"[a-z,][ \t]+$")
 
 
@@ -56,3 +60,8 @@ def given_name_spans(text: str) -> list[tuple[int, int]]:
             continue
         found.append(take_name(text, match.start(), titled=True, words=3) or match.span())
     return found
+
+
+def introduced_given_names(text: str) -> list[tuple[int, int]]:
+    """A common given name in lower case behind a word that introduces people."""
+    return [m.span("v") for m in _INTRODUCED.finditer(text) if m["v"] in GIVEN and m["v"] not in ORDINARY]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flywheel.governance.dictionary import is_english, is_sound
-from flywheel.governance.ordinary import NEVER_A_NAME, ORDINARY
+from flywheel.governance.ordinary import NAMES_TOO, NEVER_A_NAME, ORDINARY
 
 _TOKEN = re.compile(r"[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_]))*")
 TITLE = re.compile(r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|doctor|captain|sir|madam)\b\.?[ \t]+", re.I)
@@ -66,11 +66,14 @@ _NATIONS = frozenset(
 MOST_WORDS = 4
 
 
-def take_name(text: str, start: int, *, titled: bool, words: int = MOST_WORDS, cautious: bool = False) -> tuple[int, int] | None:
+def take_name(
+    text: str, start: int, *, titled: bool, words: int = MOST_WORDS, cautious: bool = False, asked: bool = False
+) -> tuple[int, int] | None:
     """The name that begins at `start` (titles skipped), or None.
 
     `titled`: each word must begin with a capital, and a word that is also ordinary ("Will") only counts beside another. Otherwise lower
-    case counts too, as long as one word is none of everyday English (`cautious`: of a dictionary).
+    case counts too, as long as one word is none of everyday English (`cautious`: of a dictionary). `asked`: somebody wants a
+    name here, so that one that is also a word ("mark") counts.
     """
     while (title := TITLE.match(text, start)) is not None:
         start = title.end()
@@ -96,7 +99,7 @@ def take_name(text: str, start: int, *, titled: bool, words: int = MOST_WORDS, c
             break
         if word.isupper() and len(word) > 1 and titled and len(word) < 4:
             break  # an abbreviation
-        sure = sure or capital or not (lowered in ORDINARY or (cautious and is_english(lowered)))
+        sure = sure or capital or (asked and lowered in NAMES_TOO) or not (lowered in ORDINARY or (cautious and is_english(lowered)))
         taken, end = taken + 1, after
         if len(word) == 1 and text[after : after + 1] == ".":
             after += 1
@@ -122,10 +125,11 @@ class PhraseRule:
     titled: bool = True
     ends: re.Pattern[str] | None = None
     score: float = 0.7
+    asked: bool = False
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         for match in self.pattern.finditer(text):
-            taken = take_name(text, match.end(), titled=self.titled)
+            taken = take_name(text, match.end(), titled=self.titled, asked=self.asked)
             if taken is not None and (self.ends is None or self.ends.match(text, taken[1])):
                 yield taken
 
@@ -141,7 +145,7 @@ PHRASE_RULES: tuple[PhraseRule, ...] = (
             r"|\bname'?s? is\s+|\bname'?s\s+(?=[A-Z])|\bmy name\s+(?=[A-Z])|\bunder (?:the )?name (?:of )?|\bin the name of\s+",
             re.I,
         ),
-        titled=False,
+        titled=False, asked=True,
     ),
     PhraseRule(re.compile(r"(?<![\w.])(?:mr|mrs|ms|miss|mx|dr|prof|professor|doctor)\b\.?[ \t]+(?=[^\W\d_])", re.I)),
     PhraseRule(

@@ -26,7 +26,7 @@ from flywheel.ingestion.taxonomy_exemplars import Exemplar, Neighbours
 from flywheel.ingestion.taxonomy_gate import any_of, beginning, mistake
 from flywheel.settings import IngestionSettings
 
-SHIPPED = Path(__file__).resolve().parents[2] / "data" / "taxonomy.toml"
+SHIPPED = Path(__file__).with_suffix(".toml")
 LIMITS = {"asked": 2_000, "context": 2_000, "answered": 300, "template": 300, "metadata": 2_000}  # characters that rules look at
 EXPRESSION_CHARACTERS = 10_000
 RULES = 500
@@ -40,7 +40,7 @@ class _Closed(BaseModel):
 
 
 class Rule(_Closed):
-    """`name` where every condition holds. What a condition looks at: see the comments in data/taxonomy.toml."""
+    """`name` where every condition holds. What a condition looks at: see the comments in flywheel/ingestion/taxonomy.toml."""
 
     name: Name
     asked: Expressions = ()
