@@ -35,7 +35,7 @@ def test_what_was_written_is_read_and_the_bytes_do_not_depend_on_chunks(rows: li
 
 @pytest.mark.slow
 def test_the_interpreter_ends_in_peace_after_reading() -> None:
-    """One of ten exits aborted while Arrow's I/O threads held a Python buffer; 48 in a row would pass by chance once in 150 times."""
+    """10 of 120 exits aborted while Arrow's I/O threads held a Python buffer; at that rate 48 in a row pass by chance once in 65 times."""
 
     def once(_: int) -> int:
         return subprocess.run([sys.executable, "-c", READ_AND_END], check=False, timeout=120).returncode
