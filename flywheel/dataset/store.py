@@ -26,8 +26,7 @@ from pydantic import ValidationError
 from flywheel.dataset.parts import SCHEMA, conform_part, describe
 from flywheel.errors import BadInput, GateNotPassed, IntegrityError, NotFound, RoundRefused
 from flywheel.records import DatasetManifest, DatasetPart, Verdict
-from flywheel.storage import read_json, write_atomically, write_json
-from flywheel.storage.parquet import parquet_bytes, read_parquet
+from flywheel.storage import parquet_bytes, read_json, read_parquet, write_atomically, write_json
 from flywheel.weeks import parse_round, rounds_between
 
 GATE = "agreement"

@@ -32,24 +32,30 @@ class Verdicts:
     def record(self, verdict: Verdict) -> Verdict:
         """Store a verdict, unless the newest one for the same subject says the same (so that a rerun adds nothing). Returns what
         stands."""
-        newest = self.find(verdict.gate, verdict.round, verdict.subject_sha256)
-        if newest and newest.model_dump(exclude={"decided_at"}) == verdict.model_dump(exclude={"decided_at"}):
-            return newest
         folder = self.root / verdict.gate / verdict.round
         folder.mkdir(parents=True, exist_ok=True)
         payload = (json.dumps(verdict.model_dump(mode="json"), sort_keys=True, indent=1) + "\n").encode()
         temporary = folder / f".{os.getpid()}.{threading.get_ident()}.tmp"
-        with open(temporary, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        sequence = len(list(folder.glob("*.json")))
-        while True:  # a link fails where the name is taken: two writers get two numbers
+        written = False
+        while True:
+            # what stands is read before the number is chosen: where another writer took the number meanwhile, the link fails and his
+            # verdict is looked at first, so that two processes that decide the same leave one verdict
+            number = max((int(p.stem) for p in folder.glob("[0-9]*.json")), default=-1) + 1
+            newest = self.find(verdict.gate, verdict.round, verdict.subject_sha256)
+            if newest and newest.model_dump(exclude={"decided_at"}) == verdict.model_dump(exclude={"decided_at"}):
+                temporary.unlink(missing_ok=True)
+                return newest
+            if not written:
+                with open(temporary, "wb") as file:
+                    file.write(payload)
+                    file.flush()
+                    os.fsync(file.fileno())
+                written = True
             try:
-                os.link(temporary, folder / f"{sequence:06d}.json")
+                os.link(temporary, folder / f"{number:06d}.json")
                 break
             except FileExistsError:
-                sequence += 1
+                continue
         temporary.unlink()
         sync_folder(folder)
         return verdict

@@ -1,7 +1,8 @@
 """Tables to Parquet bytes and back, in memory, so that the bytes that are hashed are the bytes that are stored.
 
 Arrow reads and writes only memory of its own here. Handed a Python buffer (bytes, BytesIO), its I/O threads may let go of it while the
-interpreter ends, which aborts the process ("terminate called without an active exception"): measured in one of ten exits.
+interpreter ends, which aborts the process ("terminate called without an active exception"): 10 of 120 exits of a small script that reads
+from Python buffers, 0 of 60 from Arrow's own.
 """
 
 from __future__ import annotations

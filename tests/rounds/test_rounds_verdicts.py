@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,3 +80,32 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
         list(pool.map(_record, [(str(tmp_path), n) for n in range(40)]))
     assert len({v.subject_sha256 for v in Verdicts(tmp_path).all("agreement", R)}) == 40
+
+
+def record_the_same(root: Path) -> None:
+    Verdicts(root).record(verdict())
+
+
+def test_writers_at_once_that_decide_the_same_leave_one(tmp_path: Path) -> None:
+    """Both looked before either wrote: found when two processes closed one round at the same moment."""
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for attempt in range(25):
+            list(pool.map(record_the_same, [tmp_path / str(attempt)] * 4))
+    assert [len(Verdicts(tmp_path / str(attempt)).all("agreement", R)) for attempt in range(25)] == [1] * 25
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_writer_that_was_overtaken_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The race held still: the other writes between this one's look and its link."""
+    store, real = Verdicts(tmp_path), os.link
+
+    def overtaken(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "link", real)
+        other = threading.Thread(target=record_the_same, args=(tmp_path,))
+        other.start()
+        other.join()
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", overtaken)
+    store.record(verdict())
+    assert len(store.all("agreement", R)) == 1
