@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from assets.commands.round import JSON
+from flywheel.errors import AccessRefused
 from flywheel.output import frame, print_frame, print_table
 from flywheel.settings import Settings
 from flywheel.storage import Home, sha256_file
@@ -70,10 +71,13 @@ def packages(_: Home) -> Finding:
 
 
 def folders(home: Home) -> Finding:
-    mode = home.restricted.stat().st_mode & 0o777
-    if mode & 0o077:
-        return Finding("restricted zone", "bad", f"mode {mode:o}", f"chmod 700 {home.restricted}")
-    return Finding("restricted zone", "ok", f"mode {mode:o}")
+    folder = home.root / "restricted"
+    before = folder.stat().st_mode & 0o777 if folder.exists() else 0o700
+    try:
+        mode = home.restricted.stat().st_mode & 0o777
+    except AccessRefused:
+        return Finding("restricted zone", "bad", f"mode {before:o}", f"chmod 700 {folder}")
+    return Finding("restricted zone", "ok", f"mode {mode:o}" if mode == before else f"mode was {before:o}, now {mode:o}")
 
 
 def disk(home: Home) -> Finding:

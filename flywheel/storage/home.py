@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from flywheel.errors import AccessRefused
 from flywheel.settings import Settings
 from flywheel.storage.ids import Ids
 from flywheel.storage.lake import Lake
@@ -28,8 +29,17 @@ class Home:
 
     @property
     def restricted(self) -> Path:
+        """The zone of personal data. One that somebody made by hand (`mkdir -p`) under an ordinary umask is closed to others. Raises
+        `AccessRefused` where it is open to others and not ours to close."""
         folder = self.root / "restricted"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_mode & 0o077:
+            try:
+                folder.chmod(0o700)
+            except OSError:
+                raise AccessRefused(
+                    f"{folder} holds personal data and others may enter it; its owner closes it with: chmod 700 {folder}"
+                ) from None
         return folder
 
     @property
