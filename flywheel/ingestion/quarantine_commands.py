@@ -15,7 +15,7 @@ from flywheel.errors import AccessRefused, BadInput
 from flywheel.ingestion.quarantine import row_key
 from flywheel.output import frame, print_frame, print_table, say
 from flywheel.settings import Settings
-from flywheel.storage import Home
+from flywheel.storage import Home, sha256_text
 from flywheel.weeks import parse_round
 
 TABLES = ("quarantine", "label_quarantine")
@@ -197,9 +197,9 @@ def _stored(home: Home, round: str) -> list[Found]:
         for key in [parse_round(round)] if round else home.lake.rounds(table):
             if home.lake.manifest(table, key):
                 found += home.lake.read(table, key).to_pylist()
-    once = {(q["stage"], *row_key(q["file"], q["line"], q["raw"])): q for q in reversed(found)}
-    for (stage, file, line, text), q in once.items():
-        q["id"] = home.ids.make("quarantined", stage, file, str(line), text)[:12]
+    once = {(q["stage"], row_key(q["file"], q["line"], q["raw"])): q for q in reversed(found)}
+    for q in once.values():
+        q["id"] = home.ids.make("quarantined", q["stage"], q["file"], str(q["line"]), sha256_text(q["raw"]))[:12]
     return list(once.values())[::-1]
 
 
