@@ -58,7 +58,7 @@ class Chain:
     def _parsed(self, raw: bytes, number: str) -> Body:
         try:
             body = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict) or "hash" not in body:
             raise IntegrityError(f"{self.path.name} line {number} is damaged; `flywheel audit verify` shows the extent")

@@ -265,7 +265,7 @@ def quarantine(
 ) -> None:
     """Lines of consent files that could not be used, by file, line, reason and field. Mend them at the source and import them again."""
     from flywheel.governance import provenance_log
-    from flywheel.governance.consent_import import consent_quarantine
+    from flywheel.governance.audit import consent_quarantine
 
     home = Home(Settings.load())
     columns = ["file", "line", "reason", "field", "message", "withdrawals_heard", "recorded_at"] + (["raw"] if look.strip() else [])

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.errors import BadInput
-from flywheel.governance.chain import Body, Chain
+from flywheel.governance.audit import consent_quarantine
+from flywheel.governance.chain import Body
 from flywheel.governance.consent import PURPOSES, Action, ConsentLedger, Statement
 from flywheel.governance.consent_files import ConsentLine, consent_lines
 from flywheel.ingestion.quarantine import Rejected
@@ -39,11 +40,6 @@ class ConsentImport:
     losses: dict[str, int] = field(default_factory=dict)
     unheard: int = 0
     strangers: int = 0
-
-
-def consent_quarantine(home: Home) -> Chain:
-    """The lines of consent files that could not be used (restricted)."""
-    return Chain(home.restricted / "consent_quarantine.jsonl")
 
 
 def import_consent(home: Home, ledger: ConsentLedger, files: Sequence[Path], columns: Mapping[str, str], *, now: datetime) -> ConsentImport:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from flywheel.errors import BadInput, ClockSetBack
 from flywheel.governance import consent_ledger
-from flywheel.governance.consent_import import ConsentImport, consent_quarantine, import_consent
+from flywheel.governance.audit import consent_quarantine
+from flywheel.governance.consent_import import ConsentImport, import_consent
 from flywheel.settings import Settings
 from flywheel.storage import Home
 
