@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.errors import BadInput, ClockSetBack
-from flywheel.governance import consent_ledger
+from flywheel.governance import consent_files, consent_ledger
 from flywheel.governance.audit import consent_quarantine
 from flywheel.governance.consent_import import ConsentImport, import_consent
 from flywheel.settings import Settings
@@ -249,3 +249,15 @@ def test_a_full_disk_leaves_all_statements_or_none(home: Home, room: int) -> Non
     assert (ledger.head(), ledger.verify(), (home.restricted / "consent.jsonl").stat().st_size) == (before, [], size)
     assert allowed(home, "v-3") == []
     assert run(home, path).counts["added"] == 240
+
+
+def test_a_small_file_that_inflates_is_read_a_piece_at_a_time(home: Home) -> None:
+    """64 MB of one letter in a few kB: no piece of it is larger than 16 MB."""
+    packer = zstandard.ZstdCompressor(level=3).compressobj()
+    text = [HEADER.encode() + GRANT.encode(), *[b"x" * (1 << 20)] * 64]
+    path = put(home, b"".join(packer.compress(piece) for piece in text) + packer.flush(), "c.csv.zst")
+    with open(path, "rb") as stream:
+        assert max(map(len, consent_files._inflated(stream))) <= 16 << 20
+    found = run(home, path)
+    assert (found.counts["lines"], [r["reason"] for r in found.rejected]) == (2, ["line_too_long"])
+    assert allowed(home, "u-1") == ["labeling", "training"]
