@@ -10,7 +10,7 @@ import dagster as dg
 from assets.external import REGISTRY_AS_OF_ROUND, consent_ledger, gold_items, guideline, log_files
 from assets.partitions import SETTINGS, weekly
 from assets.stage import stage, written
-from flywheel.ingestion import open_landing, quarantine_reasons, quarantined_elsewhere
+from flywheel.ingestion import open_landing, quarantined_elsewhere
 from flywheel.ingestion.taxonomy_coverage import COVERAGE_COLUMNS, coverage_markdown, coverage_table
 from flywheel.rounds import code_version, open_context, pool_rounds
 from resources.store import Store
@@ -47,19 +47,18 @@ def inference_logs(context: dg.AssetExecutionContext, store: Store) -> dg.Materi
     """Canonical records of the week's requests. Bad rows go to `quarantine` with a reason; reading a file twice changes nothing. Writes its
     partition itself, part by part: a week of logs does not fit into memory."""
     home, round = store.home, context.partition_key
-    partition = home.lake.writer("inference_logs", round)
+    partition, quarantine = home.lake.writer("inference_logs", round), home.lake.writer("quarantine", round)
     elsewhere, watch = quarantined_elsewhere(home, round), pool_rounds(home, round)
     kept, settings = home.restricted / "ingestion", home.settings.ingestion
     with open_landing(home.landing, ids=home.ids, settings=settings, now=store.now(), store=kept) as opened, store.vault() as vault:
-        found = opened.take(round, quarantined_elsewhere=elsewhere, partition=partition, watch=watch)
+        found = opened.take(round, quarantined_elsewhere=elsewhere, partition=partition, quarantine=quarantine, watch=watch)
         found.tell(store.ledger, vault)
-    home.lake.write("quarantine", round, found.quarantine)
-    reasons = quarantine_reasons(found.quarantine)
+    quarantine.commit()
     coverage = [{"domain": d, "task_type": t, "records": n} for (d, t), n in found.coverage.items()]
     facts = {
         "counts": found.counts,
         "losses": found.losses,
-        "quarantine": reasons,
+        "quarantine": found.reasons,
         "weeks": found.weeks,
         "digests": found.digests,
         "revision": found.revision,
@@ -69,5 +68,5 @@ def inference_logs(context: dg.AssetExecutionContext, store: Store) -> dg.Materi
     manifest = partition.commit(facts=facts, code_version="2")
     diversity = coverage_markdown(coverage_table(home.lake.batches("inference_logs", round, COVERAGE_COLUMNS)))
     return written(
-        manifest, **found.counts, quarantine_reasons=reasons, losses=found.losses, coverage=coverage, prompt_diversity=dg.MetadataValue.md(diversity)
+        manifest, **found.counts, quarantine_reasons=found.reasons, losses=found.losses, coverage=coverage, prompt_diversity=dg.MetadataValue.md(diversity)
     )  # fmt: skip

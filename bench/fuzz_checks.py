@@ -31,7 +31,7 @@ from bench.fuzz_promises import (
     told,
     valid,
 )
-from flywheel.ingestion import assembly, documents, files, parse, partition, segments, sources
+from flywheel.ingestion import assembly, cuts, documents, files, parse, partition, segments
 from flywheel.ingestion.landing import Imported, import_landing
 from flywheel.settings import IngestionSettings
 from flywheel.storage import Lake
@@ -117,7 +117,15 @@ def check(pieces: Sequence[Piece], seed: int, *, thorough: bool = True) -> Impor
 @contextmanager
 def _small_pieces() -> Iterator[None]:
     """Chunks, windows and batches of a few bytes or rows: their borders fall everywhere."""
-    small = [(sources, "CHUNK", 700), (files, "CHUNK", 64), (documents, "WINDOW", 50), (parse, "BATCH", 3), (assembly, "BATCH", 2)]
+    small = [
+        (cuts, "CHUNK", 700),
+        (cuts, "LINES", 40),
+        (cuts, "WINDOW", 60),
+        (files, "CHUNK", 64),
+        (documents, "WINDOW", 50),
+        (parse, "BATCH", 3),
+        (assembly, "BATCH", 2),
+    ]
     small += [(assembly, "PASS_BYTES", 900), (segments, "ROWS_A_BATCH", 4), (partition, "BLOCK", 3)]
     before = [(module, name, getattr(module, name)) for module, name, _ in small]
     for module, name, value in small:

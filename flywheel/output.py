@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -38,9 +38,20 @@ def frame(
     }  # fmt: skip
 
 
-def print_frame(value: Mapping[str, Any]) -> None:
-    """To standard output; nothing else goes there with `--json`."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str, indent=1) + "\n")
+def print_frame(value: Mapping[str, Any], quarantine: Iterable[Mapping[str, Any]] = ()) -> None:
+    """To standard output; nothing else goes there with `--json`. Rows of `quarantine` stand in the frame's list and are written as they
+    come: there may be millions."""
+    head, mark, tail = _json(value).partition('\n "quarantine": [')  # inside texts a line end is escaped
+    sys.stdout.write(head + mark)
+    between = "" if tail.startswith("]") else ","
+    for row in quarantine if mark else ():
+        sys.stdout.write(f"{between}\n  " + _json(row).replace("\n", "\n  "))
+        between = ","
+    sys.stdout.write(("\n " if between and tail.startswith("]") else "") + tail + "\n")
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str, indent=1)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str, error: bool = False) -> None:

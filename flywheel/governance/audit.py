@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass, field
 
 from flywheel.errors import FlywheelError
+from flywheel.governance.chain import Chain
 from flywheel.governance.consent import ConsentLedger
 from flywheel.governance.provenance import ProvenanceLog
 from flywheel.storage import Home, sha256_file
@@ -35,21 +36,35 @@ def consent_ledger(home: Home) -> ConsentLedger:
     return ConsentLedger(home.restricted / "consent.jsonl")
 
 
+def consent_quarantine(home: Home) -> Chain:
+    """The installation's lines of consent files that could not be used: one of them may be a withdrawal that nobody could read."""
+    return Chain(home.restricted / "consent_quarantine.jsonl")
+
+
 def verify_audit(home: Home) -> AuditReport:
-    """Check the provenance chain, the consent ledger's chain, the annotation journal's, every lake partition's file, the dataset chain and every model's files.
-    Never stops at the first problem, and raises nothing for what it finds."""
+    """Check the provenance chain, the consent ledger's and that of consent lines in quarantine, the annotation journal's, every lake partition's
+    file, the dataset chain and every model's files. Never stops at the first problem, and raises nothing for what it finds."""
     report = AuditReport()
-    for name, chain in (("provenance", provenance_log(home)), ("consent_ledger", consent_ledger(home))):
-        found = chain.verify()
-        report.problems.extend(f"{name}: {p}" for p in found)
-        if not found:
-            report.checked[f"{name}_events"] = sum(1 for _ in chain.events())
-            report.heads[name] = chain.head()
+    _chain("provenance", provenance_log(home), "events", report)
+    _chain("consent_ledger", consent_ledger(home), "events", report)
+    _chain("consent_quarantine", consent_quarantine(home), "lines", report)
     _journal(home, report)
     _lake(home, report)
     _datasets(home, report)
     _models(home, report)
     return report
+
+
+def _chain(name: str, chain: Chain | ProvenanceLog | ConsentLedger, what: str, report: AuditReport) -> None:
+    try:
+        found = chain.verify()
+        report.problems.extend(f"{name}: {p}" for p in found)
+        if not found:
+            lines = chain.lines() if isinstance(chain, Chain) else chain.events()
+            report.checked[f"{name}_{what}"] = sum(1 for _ in lines)
+            report.heads[name] = chain.head()
+    except (FlywheelError, OSError, ValueError) as error:
+        report.problems.append(f"{name}: {error}")
 
 
 def _journal(home: Home, report: AuditReport) -> None:

@@ -58,7 +58,7 @@ class Chain:
     def _parsed(self, raw: bytes, number: str) -> Body:
         try:
             body = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict) or "hash" not in body:
             raise IntegrityError(f"{self.path.name} line {number} is damaged; `flywheel audit verify` shows the extent")
@@ -89,14 +89,21 @@ class Chain:
             return added
 
     def write(self, data: bytes) -> None:
-        """Finished lines to the end of the file, in one write and one fsync. Only under `locked`."""
+        """Finished lines to the end of the file, all of them or none, and one fsync. Only under `locked`."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+b") as file:
-            file.truncate(_finished(file))
-            file.seek(0, os.SEEK_END)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            end = _finished(file)
+            file.truncate(end)
+            file.seek(end)
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(descriptor)
+            except BaseException:  # a full disk: half of what was said, the grants perhaps without the withdrawals, must not stand
+                file.truncate(end)
+                os.fsync(descriptor)
+                raise
         sync_folder(self.path.parent)
 
     @contextmanager

@@ -49,11 +49,11 @@ def _moment(text: str, option: str) -> datetime:
     """ISO 8601; a day alone is its last moment (what was said on it counts); without a zone, UTC."""
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        if len(text.strip()) <= len("2026-03-01"):
+            found += timedelta(days=1) - timedelta(microseconds=1)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the second: of another zone, beyond the years 1 to 9999 in UTC
         raise BadInput(f"{option} {text!r} is no time: 2026-03-01, or 2026-03-01T12:00:00+00:00") from None
-    if len(text.strip()) <= len("2026-03-01"):
-        found += timedelta(days=1) - timedelta(microseconds=1)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _close_open_tasks(home: Home, ledger: ConsentLedger) -> tuple[dict[str, int], list[str]]:
@@ -265,7 +265,7 @@ def quarantine(
 ) -> None:
     """Lines of consent files that could not be used, by file, line, reason and field. Mend them at the source and import them again."""
     from flywheel.governance import provenance_log
-    from flywheel.governance.consent_import import consent_quarantine
+    from flywheel.governance.audit import consent_quarantine
 
     home = Home(Settings.load())
     columns = ["file", "line", "reason", "field", "message", "withdrawals_heard", "recorded_at"] + (["raw"] if look.strip() else [])

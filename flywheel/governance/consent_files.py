@@ -23,7 +23,7 @@ FIELDS = (
 )  # fmt: skip
 LEFT_OUT = "-"
 LIMIT = 1 << 20
-CHUNK = 1 << 14
+CHUNK = 1 << 9  # of Zstandard a byte may give thirty thousand
 GZIP, ZSTANDARD, BOM = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf"
 
 
@@ -66,8 +66,28 @@ def _plain(stream: BinaryIO) -> BinaryIO:
     if head.startswith(GZIP):
         return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
     if head.startswith(ZSTANDARD):
-        return io.BytesIO(b"".join(_inflated(stream)))
+        return io.BufferedReader(_Inflated(stream))
     return stream
+
+
+class _Inflated(io.RawIOBase):
+    """The text of a Zstandard file as a stream: a small file may inflate to more than memory holds."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._pieces, self._held = _inflated(stream), memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._held:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._held = memoryview(piece)
+        taken, self._held = self._held[: len(buffer)], self._held[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
 
 
 def _inflated(stream: BinaryIO) -> Iterator[bytes]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.errors import BadInput
-from flywheel.governance.chain import Body, Chain
+from flywheel.governance.audit import consent_quarantine
+from flywheel.governance.chain import Body
 from flywheel.governance.consent import PURPOSES, Action, ConsentLedger, Statement
 from flywheel.governance.consent_files import ConsentLine, consent_lines
 from flywheel.ingestion.quarantine import Rejected
@@ -27,6 +28,10 @@ SUBJECT_ID = re.compile(r"[0-9a-f]{32}")
 ALL = ("all", "*")
 LONGEST = 500
 SOURCE = "import"
+WITHDRAWS = re.compile(
+    r"withd|revok|revoc|opt(ed|s)?[\s_-]?out|unsubscri|object|den(y|ied)|declin|refus|reject|cancel|retract|terminat|delet|eras|(no|false|0|none)$"
+)
+MENTIONS = re.compile(r"withd|revok|revoc|opt(ed|s)?[\s_-]?out|unsubscri")
 TIMES = ("effective_at", "granted_at", "withdrawn_at", "expires_at")
 
 
@@ -39,11 +44,6 @@ class ConsentImport:
     losses: dict[str, int] = field(default_factory=dict)
     unheard: int = 0
     strangers: int = 0
-
-
-def consent_quarantine(home: Home) -> Chain:
-    """The lines of consent files that could not be used (restricted)."""
-    return Chain(home.restricted / "consent_quarantine.jsonl")
 
 
 def import_consent(home: Home, ledger: ConsentLedger, files: Sequence[Path], columns: Mapping[str, str], *, now: datetime) -> ConsentImport:
@@ -70,7 +70,7 @@ def import_consent(home: Home, ledger: ConsentLedger, files: Sequence[Path], col
             except Rejected as problem:
                 found = withdrawals_heard(line, ids=ids, now=now)
                 counts["withdrawals_heard"] += len(found)
-                unheard += not found and (_says_withdrawn(line) or (not line.row and "withdr" in line.raw.lower()))
+                unheard += not found and (_says_withdrawn(line) or (not line.row and MENTIONS.search(line.raw.lower()) is not None))
                 refused.append(_refused(line, problem, len(found), now))
             statements += found
     counts["rejected"] = len(refused)
@@ -195,7 +195,12 @@ def _text(row: Mapping[str, Any], name: str, default: str | None) -> str:
 
 
 def _says_withdrawn(line: ConsentLine) -> bool:
-    return "withdrawn_at" in line.row or str(line.row.get("action", "")).lower().startswith("withdr")
+    """In our words or in others that mean it: such a line is refused, but it must not keep rows in use."""
+    action = str(line.row.get("action", "")).strip().lower()
+    if "withdrawn_at" in line.row or WITHDRAWS.match(action):
+        return True
+    strange = line.problem.message.lower() if line.problem is not None and line.problem.reason == "unknown_field" else ""
+    return MENTIONS.search(strange) is not None and not action.startswith("grant") and "granted_at" not in line.row
 
 
 def _refused(line: ConsentLine, problem: Rejected, heard: int, now: datetime) -> Body:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flywheel.governance.identity import Identity
-    from flywheel.ingestion.elsewhere import quarantine_reasons, quarantined_elsewhere
+    from flywheel.ingestion.elsewhere import quarantined_elsewhere
     from flywheel.ingestion.landing import Imported, import_landing, open_landing
     from flywheel.ingestion.quarantine import REASONS
     from flywheel.ingestion.taxonomy import classify_task
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # at first use: a worker process imports one module of this package, not all
 PLACES = {
     "REASONS": "quarantine", "Identity": "learnt", "Imported": "landing", "classify_task": "taxonomy", "import_landing": "landing",
-    "open_landing": "landing", "quarantine_reasons": "elsewhere", "quarantined_elsewhere": "elsewhere",
+    "open_landing": "landing", "quarantined_elsewhere": "elsewhere",
 }  # fmt: skip
 __all__ = [
     "REASONS",
@@ -31,7 +31,6 @@ __all__ = [
     "classify_task",
     "import_landing",
     "open_landing",
-    "quarantine_reasons",
     "quarantined_elsewhere",
 ]
 

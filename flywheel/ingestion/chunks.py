@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from flywheel.ingestion.cuts import Chunk
 from flywheel.ingestion.files import Unreadable
 from flywheel.ingestion.parse import Parser, ParseSettings
 from flywheel.ingestion.segments import Segment, write_segment
-from flywheel.ingestion.sources import Chunk
 
 
 class Made(NamedTuple):
@@ -74,9 +74,12 @@ def _read(path: Path | None, chunk: Chunk) -> bytes:
     try:
         with open(path or "", "rb") as file:
             file.seek(chunk.offset or 0)
-            return file.read(chunk.length)
+            data = file.read(chunk.length)
     except OSError as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from None
+    if len(data) < chunk.length:  # what is left of a line must not be taken for a bad one
+        raise Unreadable("the file became shorter while it was read")
+    return data
 
 
 _here: dict[str, Any] = {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
 from flywheel.errors import BadInput
 from flywheel.ingestion.inputs import Inputs, inputs
+from flywheel.ingestion.landing import Imported
 from flywheel.ingestion.look import Look, checked_output, looking, told, warnings_of, write_lines
 from flywheel.ingestion.progress import Progress
 from flywheel.ingestion.quarantine import readable
@@ -20,6 +23,7 @@ from flywheel.weeks import parse_round
 FORMATS = ("auto", "flywheel", "openai", "nvidia", "batch", "stored_completion", "otel", "phoenix", "langfuse", "tensorzero")
 COLUMNS = ("file", "line", "byte_offset", "reason", "field", "message")
 SHOWN = 12
+ROWS_AT_ONCE = 8_192
 PATHS = typer.Argument(
     metavar="PATH...", help="Files, folders or fsspec URLs (s3://..., memory://...); JSON lines, JSON, Parquet, gzip, Zstandard."
 )
@@ -84,7 +88,7 @@ def _tell(
             "formats": dict(sorted(look.formats.items())), "weeks": imported.weeks, "skipped": imported.skipped, "output": written,
         }  # fmt: skip
         print_frame(frame("ingest", input={"paths": list(paths), "round": round, "format": format}, counts=imported.counts, result=result,
-                          quarantine=imported.quarantine.select(COLUMNS).to_pylist(), losses=imported.losses, warnings=warnings))  # fmt: skip
+                          losses=imported.losses, warnings=warnings), _rows(imported.quarantine))  # fmt: skip
         return
 
     def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str = "") -> None:
@@ -97,7 +101,7 @@ def _tell(
         table("Weeks", ["round", "rows"], sorted(imported.weeks.items()))
     table("Records", ["domain", "task type", "records"], [(d, t, n) for (d, t), n in look.coverage.most_common()])
     table("No model call, skipped", ["kind", "items"], sorted(imported.skipped.items()))
-    table("Quarantine", ["reason", "rows", "first at", "what is wrong there"], _reasons(imported.quarantine.select(COLUMNS).to_pylist()),
+    table("Quarantine", ["reason", "rows", "first at", "what is wrong there"], _reasons(imported),
           "Nothing would go to quarantine.")  # fmt: skip
     table("Fields not carried over", ["field", "rows"], sorted(imported.losses.items()), "Every field is carried over.")
     for warning in warnings:
@@ -114,12 +118,12 @@ def _short(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
     return [*rows[:SHOWN], (f"{len(rest):,} more (--json has all)", *[None] * (len(rows[0]) - 2), total)]
 
 
-def _reasons(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int, str, str]]:
-    first: dict[str, dict[str, Any]] = {}
-    count: dict[str, int] = {}
-    for row in rows:
-        first.setdefault(row["reason"], row)
-        count[row["reason"]] = count.get(row["reason"], 0) + 1
-    return [
-        (reason, n, f"{first[reason]['file']}:{first[reason]['line']}", first[reason]["message"]) for reason, n in sorted(count.items())
-    ]
+def _rows(quarantine: pa.Table) -> Iterator[dict[str, Any]]:
+    for batch in quarantine.select(COLUMNS).to_batches(max_chunksize=ROWS_AT_ONCE):
+        yield from batch.to_pylist()
+
+
+def _reasons(imported: Imported) -> list[tuple[str, int, str, str]]:
+    codes = imported.quarantine["reason"]
+    first = {code: imported.quarantine.slice(pc.index(codes, code).as_py(), 1).to_pylist()[0] for code in imported.reasons}
+    return [(code, n, f"{first[code]['file']}:{first[code]['line']}", first[code]["message"]) for code, n in imported.reasons.items()]

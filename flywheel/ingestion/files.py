@@ -6,10 +6,11 @@ same thing in every process. Hidden and temporary files (a leading dot or unders
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -55,9 +56,22 @@ class Line:
 def landing_files(landing: str) -> tuple[list[LandingFile], list[str]]:
     """The files to read, sorted by name, and the names of those that are no log (by their suffix). Raises `BadInput` where there is no
     such folder."""
-    found = sorted(_remote(landing) if "://" in landing else _local(Path(landing)), key=lambda f: f.name)
+    found = told_apart(_remote(landing) if "://" in landing else _local(Path(landing)))
     visible = [f for f in found if not _unfinished(f.name)]
     return [f for f in visible if _suffix(f.name) in READ], [f.name for f in visible if _suffix(f.name) not in READ]
+
+
+def told_apart(files: list[LandingFile]) -> list[LandingFile]:
+    """Sorted by name, each name once: a byte that is not UTF-8 and its escape written out look alike, yet are two files."""
+    found: dict[str, LandingFile] = {}
+    for file in sorted(files, key=lambda f: (f.name, b"" if f.path is None else os.fsencode(f.path))):
+        name = file.name
+        while name in found:
+            folder, stroke, last = name.rpartition("/")
+            stem, dot, ending = last.partition(".")
+            name = f"{folder}{stroke}{stem}#{hashlib.sha256(os.fsencode(file.path or name)).hexdigest()[:8]}{dot}{ending}"
+        found[name] = file if name == file.name else replace(file, name=name)
+    return [found[name] for name in sorted(found)]
 
 
 def _local(root: Path) -> list[LandingFile]:

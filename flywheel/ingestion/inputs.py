@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flywheel.errors import BadInput, FlywheelError
-from flywheel.ingestion.files import LandingFile, landing_files, local_file
+from flywheel.ingestion.files import LandingFile, landing_files, local_file, told_apart
 from flywheel.ingestion.quarantine import readable
 
 
@@ -44,7 +44,7 @@ def inputs(paths: Sequence[str]) -> Inputs:
             if known not in seen:
                 seen.add(known)
                 found.files.append(file)
-    found.files.sort(key=lambda f: f.name)
+    found.files = told_apart(found.files)
     return found
 
 

@@ -37,17 +37,18 @@ from flywheel.ingestion.partition import (
     in_table_form,
     write_part,
 )  # fmt: skip
-from flywheel.ingestion.quarantine import Refusal, RowKey, readable, row_key
+from flywheel.ingestion.quarantine import RowKey
+from flywheel.ingestion.quarantine_table import Conflicting, QuarantineRows
 from flywheel.ingestion.reading import Reading, read_landing
 from flywheel.ingestion.same_call import LOSS, same_calls
-from flywheel.ingestion.segments import MONDAY, WEEK_US, refused_of, weeks_of
+from flywheel.ingestion.segments import MONDAY, WEEK_US, weeks_of
 from flywheel.ingestion.sweep import in_use
 from flywheel.ingestion.taxonomy import Taxonomy
 from flywheel.ingestion.timestamps import EPOCH, FLOOR, MICROSECOND
 from flywheel.ingestion.written import Written
-from flywheel.records import SCHEMA_VERSION, ConsentEvent, LogRecord, QuarantinedRow
+from flywheel.records import ConsentEvent, LogRecord
 from flywheel.settings import IngestionSettings
-from flywheel.storage.arrow import arrow_schema, empty_table
+from flywheel.storage.arrow import empty_table
 from flywheel.storage.ids import Ids
 from flywheel.storage.partition import PartitionWriter
 from flywheel.weeks import round_of, window
@@ -72,7 +73,7 @@ class Imported:
     that are still being written, not read yet). `records` is empty where the rows went into a partition.
     `losses`: source field -> accepted rows in which it was not carried over. `weeks`: round -> rows whose time lies in it.
     `digests`: of each watched round what its rows are, in one text (`flywheel.ingestion.digests`), as of the `revision` of the landing folder.
-    `skipped`: items that are no model call, by kind. `coverage`: (domain, task type) -> accepted rows.
+    `skipped`: items that are no model call, by kind. `coverage`: (domain, task type) -> accepted rows. `reasons`: quarantined rows by code; `quarantine` is empty where these went into a partition of theirs.
     `consent_events` also has withdrawals from rows that are not taken (of another week, or bad): taking back needs no good row."""
 
     records: pa.Table
@@ -82,6 +83,7 @@ class Imported:
     weeks: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     coverage: dict[tuple[str, str], int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
     learnt: Learnt | None = None
     digests: dict[str, str] = field(default_factory=dict)
     revision: int = 0
@@ -121,17 +123,19 @@ class Opened:
 
     def take(
         self, round: str | None, *, quarantined_elsewhere: frozenset[RowKey] = frozenset(), partition: PartitionWriter | None = None,
-        records: bool = True, watch: Sequence[str] = (),
+        quarantine: PartitionWriter | None = None, records: bool = True, watch: Sequence[str] = (),
     ) -> Imported:  # fmt: skip
-        """What belongs to `round` (None: every week); into `partition` where one is given. Without `records` only what is counted and refused.
-        `watch` names the rounds whose digest is wanted."""
+        """What belongs to `round` (None: every week); rows into `partition` and refused ones into `quarantine` where these are given. Without
+        `records` only what is counted and refused. `watch` names the rounds whose digest is wanted."""
         start, end = _span(round)
         decided, same = self._without_same_calls(self._decided(start, end))
         counts: Counter[str] = Counter({n: getattr(self.reading, n) for n in ("files", "files_ignored", "incomplete")})
-        refusals, others = self._refusals(start, end, decided, quarantined_elsewhere, counts)
+        rows = self._refused(round or round_of(self.now), start, end, decided, quarantined_elsewhere)
+        refused = rows.into(quarantine)
         counts.update(
-            accepted=len(decided.accepted), duplicates=len(decided.duplicates) + len(same) + self.joined.duplicates, other_rounds=decided.others + others,
-            quarantined=len(refusals), joined=self.joined.joined, rows_read=self._rows_read() + decided.retired_accepted,
+            accepted=len(decided.accepted), duplicates=len(decided.duplicates) + len(same) + self.joined.duplicates,
+            other_rounds=decided.others + rows.counts["others"], quarantined=rows.counts["quarantined"],
+            quarantined_elsewhere=rows.counts["quarantined_elsewhere"], joined=self.joined.joined, rows_read=self._rows_read() + decided.retired_accepted,
         )  # fmt: skip
         skipped = self.joined.skipped + Counter()
         for o in self.reading.occurrences:
@@ -142,7 +146,7 @@ class Opened:
         heard = (decided.accepted, decided.duplicates, same, decided.conflicts)
         losses = losses_of(self.merge, decided.accepted) + Counter({LOSS: len(same)})
         return Imported(
-            records=taken, quarantine=_quarantine_table(refusals, round or round_of(self.now)), losses=dict(sorted((+losses).items())),
+            records=taken, quarantine=refused, reasons=dict(sorted(rows.reasons.items())), losses=dict(sorted((+losses).items())),
             counts={name: counts[name] for name in COUNTS}, weeks=self._weeks(), skipped=dict(sorted(skipped.items())),
             coverage=dict(sorted(coverage.items())), learnt=Learnt(self.merge, self.joined, self.reading, heard, decided.accepted, self.ids, self.now),
             digests=week_digests(self.merge, self.reading, self.joined, watch, self._latest()), revision=self.reading.revision,
@@ -192,41 +196,15 @@ class Opened:
                 found[_round_of_week(int(week))] += count
         return dict(sorted(found.items()))
 
-    def _refusals(
-        self, start: int, end: int, decided: Decided, elsewhere: frozenset[RowKey], counts: Counter[str]
-    ) -> tuple[list[Refusal], int]:
-        """What goes to this round's quarantine, and how many bad rows are of other rounds."""
+    def _refused(self, round: str, start: int, end: int, decided: Decided, elsewhere: frozenset[RowKey]) -> QuarantineRows:
+        """What goes to this round's quarantine."""
         latest = self.now + timedelta(seconds=self.settings.max_future_s)
-        found: list[tuple[Refusal, bool]] = [
-            (Refusal(r.name, r.line, 0, r.reason, r.message, None, ""), False) for r in self.reading.refused
-        ]
-        others = 0
-        occurrences = self.reading.occurrences
-        places: list[tuple[int, Any]] = [(n, r) for n, o in enumerate(occurrences) if not o.retired for r in refused_of(o.segment)]
-        for segment in self.joined.segments:
-            places += zip(segment.meta.get("refused_origins", []), refused_of(segment), strict=True)
-        for number, row in places:
-            timed = row.moment is not None and row.moment <= _micros(latest)
-            if timed and not start <= row.moment < end:
-                others += 1
-                continue
-            at = occurrences[number]
-            offset = None if at.offset is None else at.offset + row.offset
-            found.append((Refusal(at.name, at.line + row.line + 1, offset, row.reason, row.message, row.field, row.raw), timed))
-        originals = Originals(self.reading, self._places(), self.settings.max_line_bytes)
-        for keys, reason, message, name, timed in (
-            (decided.conflicts, "id_conflict", CONFLICT, "id", True),
-            (decided.future, "future_timestamp", f"timestamp lies after {latest:%Y-%m-%d %H:%M:%S} UTC, the clock of this import", "timestamp", False),
-        ):  # fmt: skip
-            if len(keys):
-                found += [(Refusal(*place, reason, message, name, raw), timed) for place, raw in originals.of(self.merge, keys)]
-        kept = []
-        for refusal, timed in found:
-            if not timed and elsewhere and row_key(refusal.file, refusal.line, refusal.raw) in elsewhere:
-                counts["quarantined_elsewhere"] += 1
-            else:
-                kept.append(refusal)
-        return sorted(kept, key=lambda r: (r.file, r.line)), others
+        future = f"timestamp lies after {latest:%Y-%m-%d %H:%M:%S} UTC, the clock of this import"
+        return QuarantineRows(
+            self.reading, self.joined, self.merge, Originals(self.reading, self._places(), self.settings.max_line_bytes),
+            [Conflicting(decided.conflicts, "id_conflict", CONFLICT, "id"), Conflicting(decided.future, "future_timestamp", future, "timestamp")],
+            round, start, end, _micros(latest), elsewhere,
+        )  # fmt: skip
 
     def _places(self) -> tuple[Place, ...]:
         names = tuple(o.name for o in self.reading.occurrences)
@@ -290,16 +268,17 @@ def open_landing(
 
 def import_landing(
     landing: str, *, round: str | None, ids: Ids, settings: IngestionSettings, now: datetime, quarantined_elsewhere: frozenset[RowKey] = frozenset(),
-    store: Path | None = None, partition: PartitionWriter | None = None, taxonomy: Taxonomy | None = None, watch: Sequence[str] = (),
+    store: Path | None = None, partition: PartitionWriter | None = None, quarantine: PartitionWriter | None = None, taxonomy: Taxonomy | None = None,
+    watch: Sequence[str] = (),
 ) -> Imported:  # fmt: skip
     """What of `landing` (path or fsspec URL) belongs to `round` (None: every week at once).
 
     `now` is the clock that tells a future timestamp. Rows whose time cannot be used belong to no week: they come back in this import's
     quarantine unless they are among `quarantined_elsewhere` (file, line, hash of the raw row). With `store` (a folder in the restricted
-    zone) nothing is read twice; with `partition` the rows go there. Raises `BadInput` where there is no such folder.
+    zone) nothing is read twice; with `partition` the rows go there, with `quarantine` those that are refused. Raises `BadInput` where there is no such folder.
     """
     with open_landing(landing, ids=ids, settings=settings, now=now, store=store, taxonomy=taxonomy) as opened:
-        found = opened.take(round, quarantined_elsewhere=quarantined_elsewhere, partition=partition, watch=watch)
+        found = opened.take(round, quarantined_elsewhere=quarantined_elsewhere, partition=partition, quarantine=quarantine, watch=watch)
         if store is None and found.learnt is not None:
             found.learnt.settle()  # the segments are about to go
         return found
@@ -324,18 +303,3 @@ def _rounds_of(block: pa.Table) -> pa.Array:
 
 def _light(segment: Any) -> Any:
     return replace(segment, meta={k: segment.meta[k] for k in ("sections", "rows", "batch")})
-
-
-def _quarantine_table(refusals: Sequence[Refusal], round: str) -> pa.Table:
-    schema = arrow_schema(QuarantinedRow)
-    columns: dict[str, list[Any]] = {
-        "round": [round] * len(refusals), "schema_version": [SCHEMA_VERSION] * len(refusals), "stage": ["ingestion"] * len(refusals),
-        "file": [readable(r.file.encode("utf-8", "surrogateescape")) for r in refusals], "line": [r.line for r in refusals],
-        "byte_offset": [r.byte_offset for r in refusals], "reason": [r.reason for r in refusals], "field": [_valid(r.field) for r in refusals],
-        "message": [_valid(r.message) for r in refusals], "raw": [_valid(r.raw) for r in refusals],
-    }  # fmt: skip
-    return pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
-
-
-def _valid(text: str | None) -> str | None:
-    return None if text is None else text.encode("utf-8", "surrogatepass").decode("utf-8", "backslashreplace")

@@ -28,7 +28,7 @@ from flywheel.ingestion.rows import CanonicalRow, decoder
 from flywheel.ingestion.taxonomy import Taxonomy
 from flywheel.storage.ids import Ids
 
-PARSER_VERSION = 1  # a change of what any line gives needs a new one
+PARSER_VERSION = 2  # a change of what any line gives needs a new one
 BATCH = 500  # rows at once: more do not fit the processor's cache
 KNOWN_STATEMENTS = 10_000
 AT_ONCE = 1 << 18  # bytes: what is compared stays in the processor's cache
@@ -260,25 +260,30 @@ class Parser:
     def _again(self, line: Line, entry: Entry) -> None:
         line = line._replace(data=line.data.removesuffix(b"\r"))
         try:
-            row = self._parse(line, True)
+            (row,) = self._parse(line, True) or ({},)
         except Rejected as why:  # what the fast lane had left unread: a statement of consent that is no JSON
             self._refuse(entry, why, readable(line.data), None, None)
             return
-        self._whole(row or {}, OWN, line, entry.seq, Counter(), readable(line.data))
+        self._whole(row, OWN, line, entry.seq, Counter(), readable(line.data))
 
     def _slow(self, line: Line, *, ended: bool) -> None:
         """One line of any form."""
         try:
-            row = self._parse(line, ended)
+            rows = self._parse(line, ended)
         except Rejected as why:
             kept = line.data if line.length <= self._settings.max_line_bytes else line.data[:KEPT_OF_A_LONG_LINE]
             self.found.formats[UNREADABLE] += 1
             self._refuse(_place(line, self._next()), why, readable(kept), None, None)
             return
-        if row is None:
+        if rows is None:
             self.found.incomplete += 1
             return
         text = readable(line.data)
+        for row in rows:
+            self._items(row, line, text if len(rows) == 1 else as_text(row))
+
+    def _items(self, row: Mapping[str, Any], line: Line, text: str) -> None:
+        """What one row of a line holds. `text` is the row as it came."""
         format = self._named or self._claiming(row)
         items = list(_guarded(format, row))
         self.found.formats[format.name] += len(items)
@@ -290,6 +295,7 @@ class Parser:
             elif isinstance(item, Part):
                 if too_deep(item.payload):  # what a text held that the reader took apart
                     self._refuse(_place(line, seq), Rejected("invalid_field", TOO_DEEP), text, moment_of(row), row)
+                    text = ""  # once: a line of a thousand such parts must not be kept a thousand times
                     continue
                 self.found.parts.append(KeptPart(
                     seq, line.number, line.offset, line.length, format.name, clean(item.key), tuple(map(clean, item.aliases)), canonical_json(item.payload),
@@ -306,8 +312,8 @@ class Parser:
         self.found.items += 1
         return self.found.items - 1
 
-    def _parse(self, line: Line, ended: bool) -> Mapping[str, Any] | None:
-        """The line's object; None where its writer has not finished it."""
+    def _parse(self, line: Line, ended: bool) -> Sequence[Mapping[str, Any]] | None:
+        """The line's object, or the objects of its list; None where its writer has not finished it."""
         limit = self._settings.max_line_bytes
         if line.length > limit:
             raise Rejected("line_too_long", f"{line.length} bytes; the setting ingestion.max_line_bytes allows {limit}")
@@ -323,13 +329,14 @@ class Parser:
             except UnicodeDecodeError as wrong:
                 raise Rejected("wrong_encoding", f"not UTF-8 at byte {wrong.start} of the line; convert the file to UTF-8") from None
             raise Rejected("malformed_json", str(error)) from None
-        if not isinstance(row, dict):
+        rows = row if isinstance(row, list) else [row]
+        if not rows or not all(isinstance(r, dict) for r in rows):
             if not ended:
                 return None
-            raise Rejected("not_an_object", "a line must be one JSON object")
+            raise Rejected("not_an_object", "a line must be one JSON object, or a list of objects")
         if many_brackets(line.data) and too_deep(row):
             raise Rejected("malformed_json", TOO_DEEP)
-        return row
+        return rows
 
     def _claiming(self, row: Mapping[str, Any]) -> Format:
         for format in self._formats.values():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
 from typing import Literal, get_args
-
-from flywheel.storage import sha256_text
 
 Reason = Literal[
     "malformed_json", "not_an_object", "wrong_encoding", "unknown_field", "missing_field", "invalid_field", "empty_messages",
@@ -22,25 +20,13 @@ class Rejected(Exception):
         self.reason, self.message, self.field = reason, message, field
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A rejected row with its place. `raw` is the row as it came (a line over the length limit: its first 64 KiB)."""
-
-    file: str
-    line: int
-    byte_offset: int | None
-    reason: str
-    message: str
-    field: str | None
-    raw: str
-
-
-RowKey = tuple[str, int, str]
+RowKey = bytes
 
 
 def row_key(file: str, line: int, raw: str) -> RowKey:
-    """What names a row beyond one import: its place and its text, for a log that is rotated has other rows under the same name."""
-    return file, line, sha256_text(raw)
+    """What names a row beyond one import: its place and its text, for a log that is rotated has other rows under the same name. Short, for
+    there may be millions."""
+    return hashlib.sha256(f"{file}\0{line}\0{raw}".encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 def readable(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ import typer
 from typer.core import TyperGroup
 
 from flywheel.errors import AccessRefused, BadInput
-from flywheel.ingestion.quarantine import row_key
+from flywheel.ingestion.quarantine import RowKey, row_key
 from flywheel.output import frame, print_frame, print_table, say
 from flywheel.settings import Settings
-from flywheel.storage import Home
+from flywheel.storage import Home, sha256_text
 from flywheel.weeks import parse_round
 
 TABLES = ("quarantine", "label_quarantine")
 PLACE = ("id", "round", "stage", "file", "line", "reason", "field")
+LISTED = 1_000  # rows in a table for people
 WORDS = {
     "accepted": "comes in with", "settled": "no longer refused", "deliver_again": "good, but its file is gone", "refused": "still refused",
     "no_text": "its file is gone",
@@ -61,15 +62,21 @@ def list_(
     """Where the rows are and why, without their content. A row leaves the list when a run of its round finds it mended or gone."""
     if stage not in ("", "ingestion", "labeling"):
         raise BadInput(f"--stage {stage!r} is neither ingestion nor labeling")
-    found = [q for q in _stored(Home(Settings.load()), round) if _named(q, code, file) and stage in ("", q["stage"])]
-    rows = [{c: _shown(q)[c] for c in PLACE} for q in found]
-    reasons = Counter((q["stage"], q["reason"]) for q in found)
+    reasons: Counter[tuple[str, str]] = Counter()
+    rows: list[tuple[Any, ...]] = []
+    for q in _stored(Home(Settings.load()), round, code, file):
+        if stage in ("", q["stage"]):
+            reasons[q["stage"], q["reason"]] += 1
+            if as_json or len(rows) < LISTED:
+                rows.append(tuple(_shown(q).values()))
     if as_json:
         result = {"reasons": [{"stage": s, "reason": r, "rows": n} for (s, r), n in sorted(reasons.items())]}
         print_frame(frame("quarantine.list", input={"round": round, "code": code, "file": file, "stage": stage}, counts={"rows": len(rows)},
-                          result=result, quarantine=rows))  # fmt: skip
+                          result=result), (dict(zip(PLACE, r, strict=True)) for r in rows))  # fmt: skip
         return
-    print_table("Quarantine", PLACE, [tuple(r.values()) for r in rows], empty="Nothing is in quarantine.")
+    print_table("Quarantine", PLACE, rows, empty="Nothing is in quarantine.")
+    if more := reasons.total() - len(rows):
+        say(f"{more:,} more: name them with --code or --file, or use --json")
     if len(reasons) > 1:
         print_table("By reason", ["stage", "reason", "rows"], [(s, r, n) for (s, r), n in sorted(reasons.items())], empty="")
 
@@ -85,7 +92,7 @@ def show(
 ) -> None:
     """Rows as they came, with what is wrong. They may hold personal data: each look is audited."""
     home = Home(Settings.load())
-    found = _chosen(_stored(home, round), ids, code, file, round)
+    found = _chosen(home, ids, code, file, round)
     _audited(home, "show", reason, found)
     rows = [_shown(q) | {"byte_offset": q["byte_offset"], "message": q["message"], "raw": q["raw"]} for q in found]
     if as_json:
@@ -123,15 +130,14 @@ def retry(
         raise AccessRefused("--out writes raw rows, which needs a reason: --reason TEXT")
     if out == "-" and as_json:
         raise BadInput("--out - and --json both want standard output: name a file for the rows")
-    stored = [q for q in _stored(home, "") if q["stage"] == "ingestion"]
-    chosen = _chosen(_stored(home, round), ids, code, file, round)
+    chosen = _chosen(home, ids, code, file, round)
     labels = [q for q in chosen if q["stage"] == "labeling"]
     rows = [q for q in chosen if q["stage"] == "ingestion"]
     if reason.strip():
         _audited(home, "retry", reason, rows)
     target = checked_output(out, inputs([home.landing])) if out else ""
     with Progress() as progress:
-        again = retried(home, rows, stored, progress) if rows else []
+        again = retried(home, rows, progress) if rows else []
     told = []
     for a in again:
         one = _shown(a.row) | {"outcome": a.outcome, "would_be_in_round": a.round, "reason_now": a.reason, "field_now": a.field}
@@ -190,29 +196,34 @@ def _next_steps(home: Home, again: Sequence[Any], out: str) -> list[str]:
     return steps
 
 
-def _stored(home: Home, round: str) -> list[Found]:
-    """Rows of both tables, each once: a label that no task claims stands in every round that read the inbox."""
-    found = []
+def _stored(home: Home, round: str, code: str = "", file: str = "") -> Iterator[Found]:
+    """Rows of both tables that the options name, each once: a label that no task claims stands in every round that read the inbox."""
+    seen = set[tuple[str, RowKey]]()
     for table in TABLES:
         for key in [parse_round(round)] if round else home.lake.rounds(table):
-            if home.lake.manifest(table, key):
-                found += home.lake.read(table, key).to_pylist()
-    once = {(q["stage"], *row_key(q["file"], q["line"], q["raw"])): q for q in reversed(found)}
-    for (stage, file, line, text), q in once.items():
-        q["id"] = home.ids.make("quarantined", stage, file, str(line), text)[:12]
-    return list(once.values())[::-1]
+            if not home.lake.manifest(table, key):
+                continue
+            for batch in home.lake.batches(table, key):
+                for q in batch.to_pylist():
+                    name = q["stage"], row_key(q["file"], q["line"], q["raw"])
+                    if not _named(q, code, file) or name in seen:
+                        continue
+                    seen.add(name)
+                    q["id"] = home.ids.make("quarantined", q["stage"], q["file"], str(q["line"]), sha256_text(q["raw"]))[:12]
+                    yield q
 
 
 def _named(row: Found, code: str, file: str) -> bool:
     return code in ("", row["reason"]) and (not file or f"/{row['file']}".endswith(f"/{file.lstrip('/')}"))
 
 
-def _chosen(stored: Sequence[Found], ids: Sequence[str] | None, code: str, file: str, round: str) -> list[Found]:
-    found = [q for q in stored if _named(q, code, file)]
-    for start in ids or []:
-        if not any(q["id"].startswith(start.lower()) for q in found):
-            raise BadInput(f"no row in quarantine has the id {start}" + (" and what the options ask for" if code or file or round else ""))
-    return [q for q in found if not ids or any(q["id"].startswith(i.lower()) for i in ids)]
+def _chosen(home: Home, ids: Sequence[str] | None, code: str, file: str, round: str) -> list[Found]:
+    starts = {i: i.lower() for i in ids or []}
+    found = [q for q in _stored(home, round, code, file) if not starts or any(q["id"].startswith(s) for s in starts.values())]
+    for given, start in starts.items():
+        if not any(q["id"].startswith(start) for q in found):
+            raise BadInput(f"no row in quarantine has the id {given}" + (" and what the options ask for" if code or file or round else ""))
+    return found
 
 
 def _audited(home: Home, what: str, reason: str, rows: Sequence[Found]) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.ingestion.chunks import Made, Pool
+from flywheel.ingestion.cuts import CHUNK, Chunk
 from flywheel.ingestion.files import LandingFile, Unreadable, landing_files
 from flywheel.ingestion.segments import Segment
-from flywheel.ingestion.sources import CHUNK, Chunk, open_source
+from flywheel.ingestion.sources import open_source
 from flywheel.storage.files import read_json, write_json
 
 SETTLED_NS = 2_000_000_000  # a file whose time is nearer to its last reading than this may have changed within it

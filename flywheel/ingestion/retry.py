@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ Row = Mapping[str, Any]
 Place = tuple[str, int]
 Outcome = Literal["accepted", "settled", "deliver_again", "refused", "no_text"]
 TEXT = "rows.jsonl"
+ROWS_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,21 @@ class Again:
     message: str | None = None
 
 
-def retried(home: Home, rows: Sequence[Row], stored: Sequence[Row], progress: Progress) -> list[Again]:
-    """Each of `rows`, in order; `stored` is all that the quarantine holds."""
+def retried(home: Home, rows: Sequence[Row], progress: Progress) -> list[Again]:
+    """Each of `rows`, in order."""
+    places = {(r["file"], r["line"]) for r in rows}
     progress.now("reading the landing folder as the next run would")
     with open_landing(
         home.landing, ids=home.ids, settings=home.settings.ingestion, now=home.now(), store=home.restricted / "ingestion"
     ) as opened:
         refused: dict[Place, list[Row]] = defaultdict(list)
-        for row in opened.take(None, records=False).quarantine.to_pylist():
-            refused[row["file"], row["line"]].append(row)
-        rounds = _rounds(opened, {(r["file"], r["line"]) for r in rows})
+        for batch in opened.take(None, records=False).quarantine.to_batches(max_chunksize=ROWS_AT_ONCE):
+            for row in batch.to_pylist():
+                if (row["file"], row["line"]) in places:
+                    refused[row["file"], row["line"]].append(row)
+        rounds = _rounds(opened, places)
         present = opened.reading.present.keys()
-    before = {(r["file"], r["line"], r["raw"]) for r in stored}
+    before = {(q["file"], q["line"], q["raw"]) for q in _stored_at(home, places)}
     made: list[Again | None] = []
     for row in rows:
         place = row["file"], row["line"]
@@ -69,6 +73,13 @@ def retried(home: Home, rows: Sequence[Row], stored: Sequence[Row], progress: Pr
             made.append(Again(row, "refused", None, now[0]["reason"], now[0]["field"], now[0]["message"]) if now else Again(row, "settled"))
     told = iter(_by_text(home, [row for row, again in zip(rows, made, strict=True) if again is None], progress))
     return [again or next(told) for again in made]
+
+
+def _stored_at(home: Home, places: set[Place]) -> Iterator[Row]:
+    """All that the quarantine holds of these places."""
+    for round in home.lake.rounds("quarantine"):
+        for batch in home.lake.batches("quarantine", round, ["file", "line", "raw"]):
+            yield from (q for q in batch.to_pylist() if (q["file"], q["line"]) in places)
 
 
 def _rounds(opened: Opened, places: set[Place]) -> dict[Place, str]:

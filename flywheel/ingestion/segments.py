@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from flywheel.ingestion.finish import Finisher
 from flywheel.ingestion.looked_at import classified
-from flywheel.ingestion.parse import KeptPart, Parsed, Refused
+from flywheel.ingestion.parse import KeptPart, Parsed
 
 LAYOUT = 1  # of the file; segments whose input is gone cannot be made again, so that old layouts must stay readable
 MAGIC = b"FLYSEG01"
@@ -199,9 +199,3 @@ class Segment:
     def rows_of(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The good rows."""
         return self.demand("rows", columns).read_all()
-
-
-def refused_of(segment: Segment) -> list[Refused]:
-    """The refused rows, in order."""
-    table = segment.table("refused")
-    return [] if table is None else [Refused(**r) for r in table.to_pylist()]

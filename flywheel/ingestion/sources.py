@@ -1,8 +1,5 @@
 """A file as chunks of lines: JSON lines, JSON documents, Parquet, and the OpenTelemetry collector's compressed files, plain or in gzip or
 Zstandard. What a file is, its first bytes tell, never its name.
-
-Chunks are cut at line ends near multiples of `CHUNK` bytes: where a cut lies depends on what stands before it only, so that a file that
-grew has its old chunks but the last.
 """
 
 from __future__ import annotations
@@ -11,31 +8,20 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from flywheel.ingestion.cuts import Chunk, cut, gathered, spans
 from flywheel.ingestion.depth import too_deep
 from flywheel.ingestion.documents import Damaged, document_lines
-from flywheel.ingestion.files import BOM, GZIP, KEPT_OF_A_LONG_LINE, ZSTANDARD, LandingFile, Unreadable, decompressed
+from flywheel.ingestion.files import BOM, GZIP, ZSTANDARD, LandingFile, Unreadable, decompressed
 
-CHUNK = 16 << 20
 HEAD = 1 << 20
 ELEMENT = 4  # of a document: how many times as long as a line before the document is given up
 PARQUET = b"PAR1"
 JSON_TEXT = ("messages", "responses", "feedback", "template", "profile", "metadata", "consent", "request")
 Kind = Literal["lines", "document", "parquet", "frames", "empty"]
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Lines as bytes, or where they lie. `offset` counts (decompressed) bytes from the file's start; None where lines are no part of the
-    file as it is. `length` exceeds len(`data`) for one line that was too long to hold."""
-
-    offset: int | None
-    length: int
-    data: bytes | None = None
 
 
 @dataclass
@@ -51,20 +37,20 @@ class Source:
         """Its chunks in order. Raises `Unreadable` (also after some chunks) when its bytes cannot be had or are no such document."""
         if self.kind == "empty":
             return
-        if self.kind == "lines" and self.file.path is not None and (spans := _spans(self.file.path, self.max_line_bytes)) is not None:
-            yield from spans
+        if self.kind == "lines" and self.file.path is not None and (found := spans(self.file.path, self.max_line_bytes)) is not None:
+            yield from found
             return
         if self.kind == "parquet":
-            yield from _gathered(parquet_lines(self.file))
+            yield from gathered(parquet_lines(self.file))
             return
         try:
             with self.file.open() as stream:
                 if self.kind == "lines":
-                    yield from _cut(decompressed(stream), self.max_line_bytes)
+                    yield from cut(decompressed(stream), self.max_line_bytes)
                 elif self.kind == "document":
-                    yield from _gathered(document_lines(_bare(decompressed(stream)), ELEMENT * self.max_line_bytes))
+                    yield from gathered(document_lines(_bare(decompressed(stream)), ELEMENT * self.max_line_bytes))
                 else:
-                    yield from _gathered(self._frames(stream))
+                    yield from gathered(self._frames(stream))
         except Damaged as error:
             raise Unreadable(f"no whole JSON document: {error}") from None
         except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -113,30 +99,59 @@ def _start(stream: Iterator[bytes], limit: int) -> tuple[bytes, bool]:
 
 
 def _kind(head: bytes, whole: bool) -> Kind:
+    """What the text is, by its beginning (`whole`: by all of it). A line that stands for itself makes it a file of lines: a bad line must not
+    cost the others, as it would in a document."""
     text = head.removeprefix(BOM).lstrip()
     if not text:
         return "empty" if whole else "lines"
-    if text[:1] == b"[":
-        return "document" if text[1:].lstrip()[:1] == b"{" else "lines"
-    if text[:1] != b"{":
+    if text[:1] not in (b"[", b"{"):
         return "lines"
-    line, ended, _ = text.partition(b"\n")
+    line, ended, rest = text.partition(b"\n")
     if not ended:
-        return "lines" if whole else "document"  # one line that is longer than a line may be
-    try:
-        msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        return "document" if _opens(text) and not (whole and text[:1] == b"{") else "lines"  # one line, perhaps longer than a line may be
+    if _object(line):
         return "lines"
-    except (ValueError, RecursionError):
-        pass
-    # the first line is no object: does one end in a later line, or run on through all that was read?
+    if text[:1] == b"[" and not _opens(text):
+        return "lines"
+    if rest.strip() and _list(line):
+        return "lines"  # an array that ends here, and more
+    # the first line is no value: does one end in a later line, or run on through all that was read?
     plain = text.decode("utf-8", "ignore")
     try:
         _, end = json.JSONDecoder().raw_decode(plain)
         return "document" if "\n" in plain[:end] else "lines"
     except json.JSONDecodeError as error:
-        return "document" if not whole and (error.pos >= len(plain) - 64 or error.msg.startswith("Unterminated")) else "lines"
+        cut_off = not whole and (error.pos >= len(plain) - 64 or error.msg.startswith("Unterminated"))
+        return "document" if cut_off or (text[:1] == b"[" and not _rows_by_line(rest, whole)) else "lines"
     except (ValueError, RecursionError):
         return "lines"
+
+
+def _opens(text: bytes) -> bool:
+    """An object, or a list that begins with one."""
+    return text[:1] == b"{" or text[1:].lstrip()[:1] == b"{"
+
+
+def _object(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        return True
+    except (ValueError, RecursionError):
+        return False
+
+
+def _list(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=list[msgspec.Raw])
+        return True
+    except (ValueError, RecursionError):
+        return False
+
+
+def _rows_by_line(rest: bytes, whole: bool) -> bool:
+    """Of a text that is no document: is each line an object more often than not? Then a document's damage is one line's."""
+    lines = [line for line in rest.split(b"\n")[: None if whole else -1] if line.strip()]
+    return 2 * sum(map(_object, lines)) > len(lines)
 
 
 def _bare(stream: Iterator[bytes]) -> Iterator[bytes]:
@@ -146,93 +161,6 @@ def _bare(stream: Iterator[bytes]) -> Iterator[bytes]:
         first += more
     yield first.removeprefix(BOM)
     yield from stream
-
-
-def _spans(path: Path, limit: int) -> list[Chunk] | None:
-    """Where the chunks of a plain local file lie, found without reading it all; None where it is compressed or holds an endless line."""
-    found = []
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4)
-            if head.startswith((GZIP, ZSTANDARD)):
-                return None
-            size = file.seek(0, 2)
-            start = len(BOM) if head.startswith(BOM) else 0
-            while start < size:
-                end = _line_end(file, (start // CHUNK + 1) * CHUNK - 1, size)
-                if end - start > 2 * CHUNK + limit:
-                    return None
-                found.append(Chunk(start, end - start))
-                start = end
-    except OSError as error:
-        raise Unreadable(f"{type(error).__name__}: {error}") from None
-    return found
-
-
-def _line_end(file: Any, target: int, size: int) -> int:
-    """The position after the first line end at or after `target`, the file's end where there is none."""
-    while target < size:
-        file.seek(target)
-        data = file.read(1 << 16)
-        if not data:
-            break
-        at = data.find(b"\n")
-        if at >= 0:
-            return int(target + at + 1)
-        target += len(data)
-    return size
-
-
-def _cut(stream: Iterator[bytes], limit: int) -> Iterator[Chunk]:
-    """The same cuts in a stream. Memory: one chunk; of a line over the limit its beginning."""
-    held, start, first = bytearray(), 0, True
-    for piece in stream:
-        held += piece
-        if first and len(held) >= len(BOM):
-            first = False
-            if held.startswith(BOM):
-                del held[: len(BOM)]
-                start = len(BOM)
-        while True:
-            target = (start // CHUNK + 1) * CHUNK - 1 - start
-            at = held.find(b"\n", target)
-            if at < 0:
-                break
-            yield Chunk(start, at + 1, bytes(held[: at + 1]))
-            del held[: at + 1]
-            start += at + 1
-        if len(held) > 2 * CHUNK + limit:
-            at = held.rfind(b"\n") + 1
-            if at:
-                yield Chunk(start, at, bytes(held[:at]))
-                del held[:at]
-                start += at
-            elif len(held) > 2 * CHUNK + limit:
-                kept, length = bytes(held[:KEPT_OF_A_LONG_LINE]), len(held)
-                held.clear()
-                for more in stream:
-                    end = more.find(b"\n")
-                    length += len(more) if end < 0 else end
-                    if end >= 0:
-                        held += more[end + 1 :]
-                        break
-                yield Chunk(start, length, kept)
-                start += length + 1
-    if held:
-        yield Chunk(start, len(held), bytes(held))
-
-
-def _gathered(lines: Iterator[bytes]) -> Iterator[Chunk]:
-    """Lines that are no part of the file as it is, as chunks."""
-    held, size = [], 0
-    for line in lines:
-        held.append(line)
-        size += len(line) + 1
-        if size >= CHUNK:
-            yield Chunk(None, size, b"\n".join([*held, b""]))
-            held, size = [], 0
-    if held:
-        yield Chunk(None, size, b"\n".join([*held, b""]))
 
 
 def parquet_lines(file: LandingFile) -> Iterator[bytes]:

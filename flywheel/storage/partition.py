@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,7 @@ def sha256_of_parts(parts: Sequence[TablePart]) -> str:
 
 class PartitionWriter:
     """Collects Parquet files of one partition. Nothing is visible before `commit`; files of a writer that ended without are swept by the
-    next one of the same partition."""
+    next one of the same partition; those of one that is still at work are left alone."""
 
     def __init__(self, lake: Lake, table: str, round: str) -> None:
         self._lake, self.table, self.round = lake, table, round
@@ -42,11 +44,32 @@ class PartitionWriter:
         self._folder = f"{table}/round={round}"
         self._local = isinstance(self._zone, LocalObjects)
         base = Path(self._zone.address(self._folder)) if self._local else None
-        if base is not None:
-            base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._let_go: Callable[[], object] | None = None
+        if base is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix=".parts-"))
+        else:
+            self._scratch, self._let_go = self._held(base)
+
+    def _held(self, base: Path) -> tuple[Path, Callable[[], object]]:
+        """A scratch folder that no other writer sweeps while this one lives, and how to let it go. What nobody holds is swept."""
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = os.open(base, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # one at a time: a new folder is held before anybody sees it
             for left in base.glob(".parts-*"):
-                shutil.rmtree(left, ignore_errors=True)
-        self._scratch = Path(tempfile.mkdtemp(prefix=".parts-", dir=base))
+                with contextlib.suppress(OSError):  # held, or gone by now
+                    held = os.open(left, os.O_RDONLY)
+                    try:
+                        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        shutil.rmtree(left, ignore_errors=True)
+                    finally:
+                        os.close(held)
+            scratch = Path(tempfile.mkdtemp(prefix=".parts-", dir=base))
+            mine = os.open(scratch, os.O_RDONLY)
+            fcntl.flock(mine, fcntl.LOCK_EX)
+        finally:
+            os.close(folder)
+        return scratch, weakref.finalize(self, os.close, mine)
 
     def scratch(self, number: int) -> Path:
         """Where the file of this number may be written; `add` moves it from there."""
@@ -98,3 +121,5 @@ class PartitionWriter:
         """Leave nothing behind that was not committed."""
         with contextlib.suppress(OSError):
             shutil.rmtree(self._scratch)
+        if self._let_go is not None:
+            self._let_go()

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.governance import ProvenanceLog, provenance_log, verify_audit
+from flywheel.governance import ProvenanceLog, consent_ledger, provenance_log, verify_audit
+from flywheel.governance.audit import consent_quarantine
+from flywheel.governance.chain import canonical, line_hash
+from flywheel.governance.consent_import import import_consent
 from flywheel.labeling import Journal
 from flywheel.records import AnnotationEvent, CostEvent, ModelManifest
 from flywheel.settings import Settings
@@ -115,3 +118,58 @@ def test_the_audit_covers_the_annotation_journal(tmp_path: Path) -> None:
         (home.restricted / f"journal.sqlite{suffix}").unlink(missing_ok=True)
     (home.restricted / "journal.sqlite").write_bytes(b"no database" * 100)
     assert any("cannot be read as a journal" in p for p in verify_audit(home).problems)
+
+
+def with_consent_quarantine(folder: Path) -> Home:
+    home = installation(folder)
+    (folder / "crm.csv").write_text(
+        "user_id,purpose,action,effective_at\n" + "".join(f"u{n},all,withdrawm,2026-01-0{n}\n" for n in range(1, 5))
+    )
+    import_consent(home, consent_ledger(home), [folder / "crm.csv"], {}, now=AT)
+    return home
+
+
+def test_the_audit_covers_the_lines_of_consent_files_that_could_not_be_read(tmp_path: Path) -> None:
+    home = with_consent_quarantine(tmp_path)
+    report = verify_audit(home)
+    assert report.ok, report.problems
+    assert report.checked["consent_quarantine_lines"] == 4
+    assert report.heads["consent_quarantine"] == consent_quarantine(home).head() != "0" * 64
+
+
+@pytest.mark.parametrize("tamper", ["change", "drop", "swap", "repeat", "forge", "garbage", "deep", "text", "folder", "second_key"])
+def test_a_line_of_the_consent_quarantine_that_was_tampered_with_is_found(tmp_path: Path, tamper: str) -> None:
+    home = with_consent_quarantine(tmp_path)
+    path = consent_quarantine(home).path
+    lines = path.read_bytes().splitlines(keepends=True)
+    if tamper == "change":  # whom the unread withdrawal was of
+        lines[1] = lines[1].replace(b"u2,all", b"u9,all")
+    elif tamper == "drop":
+        del lines[1]
+    elif tamper == "swap":
+        lines[1], lines[2] = lines[2], lines[1]
+    elif tamper == "repeat":
+        lines.insert(1, lines[1])
+    elif tamper == "forge":  # with a hash of its own: the next line does not follow it
+        body = json.loads(lines[1]) | {"raw": "u9,all,granted,2026-01-02"}
+        lines[1] = canonical(body | {"hash": line_hash(body)}) + b"\n"
+    elif tamper == "second_key":
+        lines[1] = lines[1].replace(b'"raw":', b'"raw":"nothing","raw":')
+    else:
+        lines[1] = {"garbage": b"{\n", "deep": b"[" * 200_000 + b"\n", "text": b'"\xff"\n', "folder": b""}[tamper]
+    path.write_bytes(b"".join(lines))
+    if tamper == "folder":
+        path.unlink()
+        path.mkdir()
+    report = verify_audit(home)
+    assert any(p.startswith("consent_quarantine: ") for p in report.problems)
+    assert "consent_quarantine" not in report.heads
+    assert report.checked["provenance_events"] == 1
+
+
+def test_lines_that_were_cut_off_the_end_of_the_consent_quarantine_show_against_the_noted_head(tmp_path: Path) -> None:
+    home = with_consent_quarantine(tmp_path)
+    noted = verify_audit(home).heads["consent_quarantine"]
+    path = consent_quarantine(home).path
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    assert verify_audit(home).heads["consent_quarantine"] != noted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.errors import BadInput, ClockSetBack
-from flywheel.governance import consent_ledger
-from flywheel.governance.consent_import import ConsentImport, consent_quarantine, import_consent
+from flywheel.governance import consent_files, consent_ledger
+from flywheel.governance.audit import consent_quarantine
+from flywheel.governance.consent_import import ConsentImport, import_consent
 from flywheel.settings import Settings
 from flywheel.storage import Home
 
@@ -182,3 +184,80 @@ def test_any_bytes_are_taken_or_set_aside(tmp_path_factory: pytest.TempPathFacto
     assert found.counts["lines"] == len(lines)
     assert found.counts["rejected"] == sum(1 for _ in consent_quarantine(home).lines()) or len(set(lines)) < len(lines)
     assert consent_ledger(home).verify() == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "revoked",
+        "Revocation",
+        "opt-out",
+        "opted out",
+        "opt_out",
+        "optout",
+        "unsubscribed",
+        "withdrew",
+        "denied",
+        "no",
+        "cancelled",
+        "erase",
+    ],
+)
+def test_a_withdrawal_in_other_words_is_refused_and_heard_all_the_same(home: Home, word: str) -> None:
+    run(home, put(home, HEADER + GRANT))
+    found = run(home, put(home, HEADER + GRANT.replace("granted", word).replace("2026-01-03", "2026-02-01"), "d.csv"))
+    assert (found.counts["rejected"], found.counts["withdrawals_heard"]) == (1, 2)
+    assert allowed(home, "u-1") == []
+
+
+@pytest.mark.parametrize("word", ["grantd", "renewed", "yes", "notified", "given"])
+def test_a_word_that_means_no_withdrawal_ends_nothing(home: Home, word: str) -> None:
+    run(home, put(home, HEADER + GRANT))
+    found = run(home, put(home, HEADER + GRANT.replace("granted", word), "d.csv"))
+    assert (found.counts["rejected"], found.counts["withdrawals_heard"]) == (1, 0)
+    assert allowed(home, "u-1") == ["labeling", "training"]
+
+
+def test_a_withdrawal_under_a_name_that_nobody_knows_is_heard_from_now_on(home: Home) -> None:
+    run(home, put(home, HEADER + GRANT))
+    lines = [{"user_id": "u-1", "purpose": "training", "revoked_at": "2026-02-01"}, {"user_id": "u-1", "purpose": "labeling", "granted_at": "2026-01-04",
+             "legal_basis": "consent", "policy_version": "3", "withdrawal_channel": "mail"}]  # fmt: skip
+    found = run(home, put(home, "".join(json.dumps(x) + "\n" for x in lines), "d.jsonl"))
+    assert (found.counts["rejected"], found.counts["withdrawals_heard"]) == (2, 1)
+    assert allowed(home, "u-1") == ["labeling"]
+
+
+@pytest.mark.parametrize("room", [0, 700, 5_000, 20_000])
+def test_a_full_disk_leaves_all_statements_or_none(home: Home, room: int) -> None:
+    """The grants without the withdrawals that follow them would be consent that was taken back."""
+    run(home, put(home, HEADER + GRANT))
+    ledger, before = consent_ledger(home), consent_ledger(home).head()
+    text = (
+        HEADER
+        + "".join(f"v-{n},all,granted,2026-01-03,consent,3,,\n" for n in range(40))
+        + "".join(f"v-{n},all,withdrawn,2026-02-03,,,,\n" for n in range(40))
+    )
+    path = put(home, text, "d.csv")
+    size = (home.restricted / "consent.jsonl").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            run(home, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (ledger.head(), ledger.verify(), (home.restricted / "consent.jsonl").stat().st_size) == (before, [], size)
+    assert allowed(home, "v-3") == []
+    assert run(home, path).counts["added"] == 240
+
+
+def test_a_small_file_that_inflates_is_read_a_piece_at_a_time(home: Home) -> None:
+    """64 MB of one letter in a few kB: no piece of it is larger than 16 MB."""
+    packer = zstandard.ZstdCompressor(level=3).compressobj()
+    text = [HEADER.encode() + GRANT.encode(), *[b"x" * (1 << 20)] * 64]
+    path = put(home, b"".join(packer.compress(piece) for piece in text) + packer.flush(), "c.csv.zst")
+    with open(path, "rb") as stream:
+        assert max(map(len, consent_files._inflated(stream))) <= 16 << 20
+    found = run(home, path)
+    assert (found.counts["lines"], [r["reason"] for r in found.rejected]) == (2, ["line_too_long"])
+    assert allowed(home, "u-1") == ["labeling", "training"]

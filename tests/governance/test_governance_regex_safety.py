@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from flywheel.errors import SettingsError
 from flywheel.governance.pattern_layer import pattern_spans
 from flywheel.regex_safety import UnsafePattern, problem_of, refuse_unsafe
 from flywheel.settings import GovernanceSettings, Settings
+from tests.operations import operations
 
 BOMBS = [
     r"(a+)+b", r"(a*)*b", r"(a|a)*b", r"(a|aa)+$", r"(.*)*x", r"([a-z]+)*\d", r"(\w+\s?)*!", r"(\d+-?)+X", r"(?:a?b?)*c", r"((ab)*)*c", r"(x+x+)+y",
@@ -28,9 +28,9 @@ GOOD = [
 
 @pytest.mark.parametrize("pattern", BOMBS)
 def test_a_bomb_is_known_by_its_form_within_a_moment(pattern: str) -> None:
-    began = time.process_time()
-    assert "exponentially" in (problem_of(pattern) or "")
-    assert time.process_time() - began < 2
+    found: list[str | None] = []
+    assert operations(lambda: found.append(problem_of(pattern))) < 2_000_000
+    assert "exponentially" in (found[0] or "")
 
 
 @pytest.mark.parametrize("pattern", EMPTY)
@@ -41,27 +41,22 @@ def test_a_pattern_that_matches_nothing_at_all_is_refused(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", SLOW)
 def test_a_pattern_that_is_merely_slow_is_found_by_trying(pattern: str) -> None:
     assert problem_of(pattern) is None
-    began = time.monotonic()
     with pytest.raises(UnsafePattern, match="bound its repetitions"):
         refuse_unsafe({"ORDER_ID": r"\bSF-\d{6}\b", "X_ID": pattern})
-    assert time.monotonic() - began < 30
 
 
 def test_usual_identifiers_pass_and_are_tried_once() -> None:
     patterns = {f"ID_{n}": p for n, p in enumerate(GOOD)}
     refuse_unsafe(patterns)
-    began = time.monotonic()
-    refuse_unsafe(patterns)
-    assert time.monotonic() - began < 0.05
+    assert operations(lambda: refuse_unsafe(patterns)) < 2_000
 
 
 def test_what_the_judge_lets_through_does_not_explode() -> None:
     """The judge against the engine: what passes gets through short hostile texts at once."""
     for pattern in GOOD:
         for letter in "aA0- ":
-            began = time.process_time()
-            re.compile(pattern).search(letter * 3_000 + "!")
-            assert time.process_time() - began < 1
+            found = re.compile(pattern).search(letter * 3_000 + "!")  # one that explodes would not come back
+            assert found is None or found.end() <= 3_001
 
 
 @pytest.mark.parametrize(("pattern", "why"), [(r"(\\d+)+x", "exponentially"), ("x*", "empty text"), ("(", "no regular expression")])

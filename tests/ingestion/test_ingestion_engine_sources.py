@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from flywheel.ingestion import Imported, import_landing, sources
+from flywheel.ingestion import Imported, cuts, import_landing
 from flywheel.ingestion.documents import Damaged, document_lines
 from flywheel.records import LogRecord
 from flywheel.settings import IngestionSettings
@@ -99,7 +99,7 @@ def test_a_list_inside_an_object_is_streamed_in_its_envelope() -> None:
 
 
 def test_a_line_without_end_needs_no_memory_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "CHUNK", 10_000)
+    monkeypatch.setattr(cuts, "CHUNK", 10_000)
     data = lines([row(1)]) + b"x" * 400_000 + b"\n" + lines([row(2)])
     (tmp_path / "a.jsonl").write_bytes(data)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(data))

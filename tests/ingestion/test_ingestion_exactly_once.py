@@ -16,7 +16,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flywheel.ingestion import Imported, import_landing, open_landing, sources
+from flywheel.ingestion import Imported, cuts, import_landing, open_landing
 from flywheel.records import LogRecord
 from flywheel.settings import IngestionSettings
 from flywheel.storage import Ids, Lake, from_table
@@ -193,7 +193,7 @@ def test_a_large_input_is_read_by_several_processes_into_a_partition_of_several_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small chunks and parts stand for large files. (A worker process has the real sizes: chunks come to it ready cut.)"""
-    monkeypatch.setattr(sources, "CHUNK", 4_000)
+    monkeypatch.setattr(cuts, "CHUNK", 4_000)
     monkeypatch.setattr("flywheel.ingestion.landing.ROWS_A_PART", 50)
     landing = tmp_path / "landing"
     landing.mkdir()

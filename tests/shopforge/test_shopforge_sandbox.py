@@ -3,7 +3,6 @@
 import builtins
 import itertools
 import random
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -12,10 +11,21 @@ from hypothesis import strategies as st
 from flywheel.shopforge import run_generated_code
 from flywheel.shopforge.code import ARGUMENTS, CodeSlots, code_answer, code_body, request
 from flywheel.shopforge.sandbox import CASES
+from tests.operations import operations
 
 PROMPT = (
     "Task: Write restock(stock, sold, floor) for the plain job : stop at the floor ; return an int ; raise on negative sold .\nReply:\n"
 )
+WORK = 500_000  # operations: a fraction of a second
+
+
+def worked(prompt, code):
+    """What became of the code, and how many operations that took."""
+    found = []
+    work = operations(lambda: found.append(run_generated_code(prompt, code)))
+    return found[0], work
+
+
 OPTIONS = list(itertools.product((0, 1), repeat=3))
 
 
@@ -113,9 +123,8 @@ def test_nothing_outside_the_allow_list_runs(name, monkeypatch):
 
     for builtin in ("eval", "exec", "open"):
         monkeypatch.setattr(builtins, builtin, tripped)
-    start = time.perf_counter()
-    result = run_generated_code(PROMPT, ATTACKS[name])
-    assert time.perf_counter() - start < 2
+    result, work = worked(PROMPT, ATTACKS[name])
+    assert work < WORK
     assert (result.verdict, result.tests_passed) == ("not_run", 0)
     assert result.reason
     assert result.findings[0].rule == "allow-list"
@@ -135,9 +144,8 @@ def test_nothing_outside_the_allow_list_runs(name, monkeypatch):
     ],
 )
 def test_what_the_list_admits_stays_bounded(lines):
-    start = time.perf_counter()
-    result = run_generated_code(PROMPT, restock(*lines))
-    assert time.perf_counter() - start < 2
+    result, work = worked(PROMPT, restock(*lines))
+    assert work < WORK
     assert result.verdict == "error"
     assert result.tests_passed == 0
 
@@ -174,6 +182,4 @@ LINES = st.lists(
 @settings(deadline=None)
 @given(LINES)
 def test_any_combination_of_admitted_lines_ends_quickly(lines):
-    start = time.perf_counter()
-    run_generated_code(PROMPT, restock(*lines))
-    assert time.perf_counter() - start < 2
+    assert worked(PROMPT, restock(*lines))[1] < WORK

@@ -56,9 +56,9 @@ def test_the_base_is_trained_once_in_another_process(cache: Path) -> None:
     place = ensure_base(SETTINGS, cache, 0, lines.append)
     assert (place / "model.safetensors").is_file()
     stamp = (place / "model.safetensors").stat().st_mtime_ns
-    begun = time.monotonic()
-    assert ensure_base(SETTINGS, cache, 0) == place
-    assert time.monotonic() - begun < 1
+    said: list[str] = []
+    assert ensure_base(SETTINGS, cache, 0, said.append) == place
+    assert said == []
     assert (place / "model.safetensors").stat().st_mtime_ns == stamp
     assert [p.name for p in place.parent.iterdir()] == [place.name]
     assert not lines or lines[-1].startswith("stage 2")
@@ -121,9 +121,9 @@ def test_the_same_job_gives_the_same_weights_and_is_never_run_twice(
         "support": preferences["domain"].to_pylist().count("support"),
     }
     assert store.run(made.model_id)["peak_rss_bytes"] > 1e8
-    begun = time.monotonic()
-    assert train_dpo(preferences, parent_model_id=parent, store=store, settings=SETTINGS, seed=1, round="2026-01-05") == made
-    assert time.monotonic() - begun < 2
+    with pytest.MonkeyPatch.context() as patch:  # nothing is trained again
+        patch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+        assert train_dpo(preferences, parent_model_id=parent, store=store, settings=SETTINGS, seed=1, round="2026-01-05") == made
 
     other = ModelStore(tmp_path / "elsewhere")
     enter_base(SETTINGS, other, cache, 0)
