@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from flywheel.errors import SettingsError
+from flywheel.governance.numerals import is_literal, is_no_address
 from flywheel.governance.spans import Span
 
 # recognizer class in presidio_analyzer.predefined_recognizers -> what a text must contain for it to be asked
@@ -64,10 +65,12 @@ def pattern_spans(text: str, *, language: str, minimum_score: float) -> list[Spa
             parts = _around_ats(text) if type(recognizer).__name__ == "EmailShapeRecognizer" else ((0, text),)
             for start, part in parts:
                 for result in recognizer.analyze(part, recognizer.supported_entities, None):
+                    if result.entity_type == "IP_ADDRESS" and is_no_address(text, start + result.start, start + result.end):
+                        continue
                     if result.score >= minimum_score:
                         layer = "pattern_strong" if result.entity_type in STRONG else "pattern"
                         found.append(Span(start + result.start, start + result.end, result.entity_type, layer, result.score))
-    found.extend(_phones(text, language))
+    found.extend(s for s in _phones(text, language) if not is_literal(text, s.start, s.end))
     found.extend(Span(*m.span(), "PHONE_NUMBER", "pattern", 0.5) for m in PHONE_SHAPE.finditer(text))
     if _SPELT_DOT.search(text):
         found.extend(Span(*m.span(), "EMAIL_ADDRESS", "pattern", 0.6) for m in SPELT_EMAIL.finditer(text))

@@ -15,8 +15,8 @@ from flywheel.errors import BadInput, SettingsError
 from flywheel.governance.detection import Detector, Piece
 from flywheel.governance.ner.corpus import generate
 from flywheel.governance.ner.grammar import Grammar
+from flywheel.governance.ner.lists import part_of
 from flywheel.governance.ner.model import SHIPPED, OwnRecogniser, load_recogniser
-from flywheel.governance.ner.values import part_of
 from flywheel.settings import GovernanceSettings
 
 SETTINGS = GovernanceSettings()
