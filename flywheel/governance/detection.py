@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from pathlib import Path
 
 from flywheel.governance.aliases import LITERAL
 from flywheel.governance.dialogue_layer import GIVEN_SCORE, phrase_spans, slot_spans, turns_expectations, volunteered
@@ -53,6 +54,12 @@ class Detector:
         """Show pieces of many conversations before they are asked about one by one: the recogniser reads best in bulk. Changes no result."""
         if self._names is not None:
             self._names.look_ahead([normalise(text).text for text in dict.fromkeys(p.text for p in pieces if not p.light)])
+
+    def recogniser(self) -> dict[str, str]:
+        """Which model reads names: its name as configured and what identifies it (`Recogniser.identity`)."""
+        if self._names is None:
+            return {"model": "off"}
+        return {"model": Path(self.settings.ner).name, "threshold": str(self.settings.ner_threshold), **self._names.recogniser.identity}
 
     def conversation(self, pieces: Sequence[Piece], *, personal: Fields = (), raw_ids: Fields = ()) -> list[list[Span]]:
         """For each piece its spans in the original text's characters, without overlap, in order. A text that is an alias already stays."""
