@@ -42,6 +42,7 @@ _THE = re.compile(r"\b(?:the|The)\s+$")
 _HOUSEHOLD = re.compile(r"\s+(?:famil|household|account|wedding|party|residence|kids|order|booking|reservation|case)", re.I)
 _WORD = re.compile(r"[^\W\d_]+")
 _TITLED = re.compile(r"(?:[^\W\d_a-z]['’]|Mc|Mac|De|Di|La|Le|Van)?[^\W\d_a-z][^\W\d_A-Z]+|[^\W\d_a-z]")  # Maria, McCoy, O'Hara, an initial
+_HOUSE_NUMBER = re.compile(r"(?<!\w)\d+(?:[A-Za-z]|st|nd|rd|th)?(?!\w)|\d{3}")
 _SIGN = re.compile(r"[\[\](){}<>=+*/\\|;:_#$%&@^~\"\d]")  # in nobody's name
 _STREET_WORD = re.compile(r"[^\W\d_a-z][^\W\d_A-Z]{2}")
 _NO_ADDRESS = re.compile(r"[|<>=()\[\]{}\\]|\b0x|\d[A-Z]\b.*\d[A-Z]\b")
@@ -145,7 +146,7 @@ class NameLayer:
                 len(w) > 1 and not is_sound(w) and not self.recogniser.known(w) and w.casefold() not in self._not_names for w in words
             )
         if kind == "ADDRESS":
-            return any(c.isdigit() for c in value) and len(value) > 5
+            return _HOUSE_NUMBER.search(value) is not None and len(value) > 5
         if kind == "USERNAME":
             return len(value) > 3 and _LOGIN.search(text) is not None and not self.recogniser.known(value)
         return True
