@@ -100,7 +100,7 @@ def test_names_in_identifiers_go_with_the_name(vault: Vault) -> None:
     assert [r["text"] for r in table["responses"].to_pylist()[0]] == ["[PERSON_1]_orders = [PERSON_1] + 1", "xkatarinax = 1"]
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_the_same_digits_are_a_phone_number_in_one_talk_and_a_literal_in_another(vault: Vault, order: tuple[int, ...]) -> None:
     """Bare digits are certain nowhere: they are sought where the number was said, not in everybody's code."""
     rows = [
