@@ -58,18 +58,28 @@ class IngestionSettings(Section):
 Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
+class IdentifierPattern(Section):
+    """A business identifier whose form alone is not enough."""
+
+    pattern: str = Field(description="Regular expression.")
+    label: str = Field("", description="Type that it is redacted as; default: its name in the table.")
+    context: tuple[str, ...] = Field((), description="Words of which one must stand near it, in any case; none: it counts anywhere.")
+    window: int = Field(60, ge=1, le=1_000, description="How near, in characters before and behind.")
+    check: Literal["none", "luhn", "mod97", "mod11", "ean", "verhoeff"] = Field("none", description="Check digit that it must have.")
+
+
 class GovernanceSettings(Section):
     """Consent, redaction and residual gate."""
 
-    identifiers: dict[str, str] = Field(
+    identifiers: dict[str, str | IdentifierPattern] = Field(
         {"ORDER_ID": r"\bSF-\d{6,8}\b", "ACCOUNT_ID": r"\bAC-\d{6,8}\b", "TICKET_ID": r"\bTK-\d{5,8}\b"},
-        description="Business identifiers: type name to regular expression.",
+        description="Business identifiers: name to regular expression, or to a table of pattern, label, context, window, check.",
     )
 
     @field_validator("identifiers")
     @classmethod
-    def _safe_to_run(cls, value: dict[str, str]) -> dict[str, str]:
-        refuse_unsafe(value)
+    def _safe_to_run(cls, value: dict[str, str | IdentifierPattern]) -> dict[str, str | IdentifierPattern]:
+        refuse_unsafe({name: given if isinstance(given, str) else given.pattern for name, given in value.items()})
         return value
 
     presidio_language: str = Field("en", description="Language that Presidio analyses in; its recognisers must know it.")

@@ -7,24 +7,28 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from pathlib import Path
 
 from flywheel.governance.aliases import LITERAL
 from flywheel.governance.dialogue_layer import GIVEN_SCORE, phrase_spans, slot_spans, turns_expectations, volunteered
-from flywheel.governance.ner_layer import CERTAIN_SCORE, NameLayer, Names, answers_meant
+from flywheel.governance.dictionary import is_english
+from flywheel.governance.given_names import GIVEN
+from flywheel.governance.ner_layer import NameLayer, Names, answers_meant
 from flywheel.governance.normalise import Normalised, normalise
 from flywheel.governance.ordinary import NEVER_A_NAME, is_ordinary
 from flywheel.governance.pattern_layer import compile_identifiers, identifier_spans, pattern_spans
 from flywheel.governance.profile_layer import known_entities, name_parts, raw_id_spans
 from flywheel.governance.secret_layer import secret_spans
-from flywheel.governance.spans import LAYERS, Span, resolve
+from flywheel.governance.spans import LAYERS, Span, resolve, stands_alone
 from flywheel.settings import GovernanceSettings
 
 Fields = tuple[tuple[str, str], ...]
-PROPAGATED = frozenset({"slot", "phrase", "named_field", "fuzzy", "secret", "ner"})
+PROPAGATED = frozenset({"slot", "phrase", "named_field", "fuzzy", "secret", "ner", "number"})
 CACHED_TEXTS = 200_000
 WEAK = 0.5  # what these layers find with so little certainty stands only where the recogniser thinks it possible
 UNSURE = frozenset({"phrase", "slot"})
 BETWEEN = "\0"
+_WIDE = re.compile(r"\s\s|[^\S ]")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,12 @@ class Detector:
         """Show pieces of many conversations before they are asked about one by one: the recogniser reads best in bulk. Changes no result."""
         if self._names is not None:
             self._names.look_ahead([normalise(text).text for text in dict.fromkeys(p.text for p in pieces if not p.light)])
+
+    def recogniser(self) -> dict[str, str]:
+        """Which model reads names: its name as configured and what identifies it (`Recogniser.identity`)."""
+        if self._names is None:
+            return {"model": "off"}
+        return {"model": Path(self.settings.ner).name, "threshold": str(self.settings.ner_threshold), **self._names.recogniser.identity}
 
     def conversation(self, pieces: Sequence[Piece], *, personal: Fields = (), raw_ids: Fields = ()) -> list[list[Span]]:
         """For each piece its spans in the original text's characters, without overlap, in order. A text that is an alias already stays."""
@@ -173,11 +183,12 @@ class Detector:
         return cached
 
     def _propagate(self, pieces: Sequence[Piece], read: Sequence[Normalised], spans: list[list[Span]]) -> None:
-        """Once a name (or PIN, or answer) is known, it is one wherever the conversation says it."""
+        """Once a name (or PIN, or answer) is known, it is one wherever the conversation says it: in code too, and however unsure the layer
+        was that said so. What is hidden in one place and left in another is a leak, and the residual gate takes it for one."""
         surfaces: dict[str, tuple[str, int]] = {}
         for plain, found in zip(read, spans, strict=True):
             for span in found:
-                if span.layer in PROPAGATED and (span.layer != "ner" or span.score >= CERTAIN_SCORE):
+                if span.layer in PROPAGATED:
                     for surface in _surfaces(span.type, plain.text[span.start : span.end]):
                         if span.priority > surfaces.get(surface, ("", 0))[1]:
                             surfaces[surface] = (span.type, span.priority)
@@ -207,21 +218,21 @@ def _lowered(text: str) -> str | None:
 
 
 def _occurrences(text: str, lowered: str | None, value: str, *, any_case: bool) -> Iterator[tuple[int, int]]:
-    """Where `value` stands as a word of its own. Plain search: values differ from conversation to conversation, none is worth compiling."""
-    if any_case and lowered is None:
-        yield from (m.span() for m in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.I))
-        return
-    where, wanted = (lowered or text, value.lower()) if any_case else (text, value)
-    at = where.find(wanted)
+    """Where `value` stands as a word of its own, `maria_orders` included: exactly where the residual gate would see it (`_stands_alone`),
+    or a round whose redaction left it would be stopped. Plain search: values differ from conversation to conversation."""
+    if (any_case and lowered is None) or (" " in value and _WIDE.search(text)):
+        pattern = r"\s+".join(map(re.escape, value.split()))
+        found: Iterator[tuple[int, int]] = (m.span() for m in re.finditer(pattern, text, re.I if any_case else 0))
+    else:
+        found = _places(lowered if any_case and lowered is not None else text, value.lower() if any_case else value)
+    return (there for there in found if stands_alone(text, *there))
+
+
+def _places(text: str, value: str) -> Iterator[tuple[int, int]]:
+    at = text.find(value)
     while at >= 0:
-        end = at + len(wanted)
-        if not (_is_word(text[at - 1 : at]) if at else False) and not (value[-1].isalnum() and _is_word(text[end : end + 1])):
-            yield at, end
-        at = where.find(wanted, at + 1)
-
-
-def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_"
+        yield at, at + len(value)
+        at = text.find(value, at + 1)
 
 
 def _beside(dropped: set[str], others: set[str], read: Sequence[Normalised]) -> set[str]:
@@ -240,4 +251,7 @@ def _surfaces(type: str, value: str) -> Iterable[str]:
         return
     yield whole
     if type in ("PERSON", "SECURITY_ANSWER") and " " in whole:
-        yield from (p for p in name_parts(whole) if len(p) > 2 and p.casefold() not in NEVER_A_NAME)
+        for part in name_parts(whole):
+            word = part.casefold()
+            if len(part) > 2 and word not in NEVER_A_NAME and not (part.islower() and word not in GIVEN and is_english(word)):
+                yield part

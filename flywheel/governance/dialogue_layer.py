@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from flywheel.governance.code_text import NO_CODE, code_of, could_be_a_name, named_by_key
 from flywheel.governance.dictionary import is_english, is_sound
 from flywheel.governance.given_names import given_name_spans, introduced_given_names
 from flywheel.governance.identity import named_type
@@ -185,6 +186,11 @@ def phrase_spans(text: str) -> list[Span]:
     if titled:
         found.extend(Span(*s, "PERSON", "phrase", GIVEN_SCORE) for s in given_name_spans(text))
     found.extend(Span(*s, "PERSON", "phrase", GIVEN_SCORE) for s in introduced_given_names(text))
+    if found and (code := code_of(text)):  # phrases are of English; bare code names somebody only behind a key that says so
+        found = [
+            s for s in found
+            if could_be_a_name(code, text[s.start : s.end]) and (not code.is_bare(s.start, s.end) or named_by_key(text, s.start))
+        ]  # fmt: skip
     lowered = text.lower()
     for match in _SECRET_WORD.finditer(text) if any(w in lowered for w in _SECRET_WORDS) else ():
         if (
@@ -278,7 +284,7 @@ def _named_fields(text: str) -> list[Span]:
     for match in _FORM.finditer(text):
         kind = named_type(match[1])
         if kind == "PERSON":
-            if (taken := take_name(text, match.start(2), titled=False)) is not None:
+            if (taken := take_name(text, match.start(2), titled=False)) is not None and could_be_a_name(NO_CODE, text[slice(*taken)]):
                 found.append(Span(*taken, kind, "named_field", 0.7))
         elif kind is not None and kind != "SECRET" and (any(c.isdigit() for c in match[2]) or "@" in match[2]) and len(match[2]) < 100:
             shape = _SHAPES.get(kind)
@@ -317,10 +323,13 @@ def volunteered(text: str) -> list[Span]:
     """What a customer tells unasked: a bare long number is somebody's account or the like, a full date of long ago a birthday."""
     if not DIGIT.search(text):
         return []
+    code = code_of(text)
     found = [
         Span(*m.span(), "ACCOUNT_ID", "phrase", 0.5)
         for m in _LONG_NUMBER.finditer(text)
-        if not m.group().endswith("000") and not _is_amount(text, *m.span())
+        if not m.group().endswith("000")
+        and not _is_amount(text, *m.span())
+        and not (m.group() in code.words or code.is_bare(*m.span()) or code.is_string(*m.span()))
     ]
     if len(text.split()) <= SHORT_TURN:
         found.extend(Span(*m.span(), "DOB", "phrase", 0.5) for m in _DATES.finditer(text) if _BIRTH_YEAR.search(m.group()))

@@ -132,12 +132,12 @@ def _warm(detector: Detector) -> Detector:
 def _measure(detector: Detector, chunk: Sequence[Dialogue], with_profile: bool, keep_missed: int) -> Scores:
     scores = Scores()
     began = time.perf_counter()
+    pieces = [[Piece(t.text, role=t.role) for t in d.turns] for d in chunk]
+    detector.look_ahead([piece for there in pieces for piece in there])
     found = [
-        detector.conversation(
-            [Piece(t.text, role=t.role) for t in d.turns],
-            personal=d.personal if with_profile else (), raw_ids=d.raw_ids if with_profile else (),
-        ) for d in chunk
-    ]  # fmt: skip
+        detector.conversation(there, personal=d.personal if with_profile else (), raw_ids=d.raw_ids if with_profile else ())
+        for d, there in zip(chunk, pieces, strict=True)
+    ]
     scores.seconds = time.perf_counter() - began
     for dialogue, spans in zip(chunk, found, strict=True):
         scores.dialogues += 1

@@ -12,7 +12,7 @@ from flywheel.governance.ordinary import NAMES_TOO, NEVER_A_NAME, ORDINARY
 _TOKEN = re.compile(r"[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_]))*")
 TITLE = re.compile(r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|doctor|captain|sir|madam)\b\.?[ \t]+", re.I)
 CONTRACTED = re.compile(r"(?i)\w+'(?:m|ve|ll|d|re|t)$")
-_PARTICLES = frozenset(
+PARTICLES = frozenset(
     [
         "van",
         "von",
@@ -83,7 +83,7 @@ def take_name(
         lowered = word.casefold()
         after = token.start() + len(word)
         capital = word[0].isupper()
-        if lowered in _PARTICLES and taken and not capital:
+        if lowered in PARTICLES and taken and not capital:
             at = _after_space(text, after)  # counts only with a word behind it
             if at == after:
                 break

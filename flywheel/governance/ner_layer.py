@@ -1,7 +1,8 @@
 """What the trained recogniser adds, and where it is not believed.
 
 It reads a text alone. Places and organisations it knows too: they are not redacted, but a mere common given name inside one is no person.
-A security answer counts only where one is spoken of.
+A security answer counts only where one is spoken of. It learnt little of code, which is full of words that no dictionary holds: on bare
+code it is not believed, in strings and comments only with what looks like a name (`_is_named_in_code`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from flywheel.governance.dictionary import is_sound
-from flywheel.governance.given_names import PLACE_BEFORE, PLACE_BEHIND
-from flywheel.governance.names import TITLE
+from flywheel.governance.code_text import CODE_WORDS, Code, code_of, named_by_key
+from flywheel.governance.dictionary import is_english, is_sound
+from flywheel.governance.given_names import GIVEN, PLACE_BEFORE, PLACE_BEHIND
+from flywheel.governance.names import MOST_WORDS, PARTICLES, TITLE
 from flywheel.governance.ner.model import Found, Recogniser, load_recogniser
-from flywheel.governance.ordinary import NEVER_A_NAME
+from flywheel.governance.ordinary import NEVER_A_NAME, ORDINARY
 from flywheel.governance.spans import Span
 from flywheel.settings import GovernanceSettings
 
@@ -39,6 +41,13 @@ _NO_SPELLING = re.compile(r"[^\W\d_]\d|\d[^\W\d_]|([^\W\d_])\1{3}", re.I)  # sw4
 _THE = re.compile(r"\b(?:the|The)\s+$")
 _HOUSEHOLD = re.compile(r"\s+(?:famil|household|account|wedding|party|residence|kids|order|booking|reservation|case)", re.I)
 _WORD = re.compile(r"[^\W\d_]+")
+_TITLED = re.compile(r"(?:[^\W\d_a-z]['’]|Mc|Mac|De|Di|La|Le|Van)?[^\W\d_a-z][^\W\d_A-Z]+|[^\W\d_a-z]")  # Maria, McCoy, O'Hara, an initial
+_HOUSE_NUMBER = re.compile(r"(?<!\w)\d+(?:[A-Za-z]|st|nd|rd|th)?(?!\w)|\d{3}")
+_SIGN = re.compile(r"[\[\](){}<>=+*/\\|;:_#$%&@^~\"\d]")  # in nobody's name
+_STREET_WORD = re.compile(r"[^\W\d_a-z][^\W\d_A-Z]{2}")
+_NO_ADDRESS = re.compile(r"[|<>=()\[\]{}\\]|\b0x|\d[A-Z]\b.*\d[A-Z]\b")
+_CALLED = re.compile(r"[(\[_\d]|\.[a-z_]|::|->")
+_MEMBER = re.compile(r"[_$@\d]$|\w\.$|::$|->$|[^\W\d_]$")
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,10 @@ class NameLayer:
             self._seen.clear()
         for begin in range(0, len(new), BATCH):
             part = new[begin : begin + BATCH]
-            for text, found in zip(part, self.recogniser.find(part), strict=True):
-                self._seen[text] = self._judge(text, found) if found else NONE
+            codes = [code_of(text) for text in part]
+            read = self.recogniser.find([c.readable(t) if c else t for t, c in zip(part, codes, strict=True)])
+            for text, code, found in zip(part, codes, read, strict=True):
+                self._seen[text] = self._judge(text, code, found) if found else NONE
 
     def names(self, text: str) -> Names:
         """What stands in one text."""
@@ -94,7 +105,7 @@ class NameLayer:
             self.look_ahead([text])
         return self._seen[text]
 
-    def _judge(self, text: str, found: Sequence[Found]) -> Names:
+    def _judge(self, text: str, code: Code, found: Sequence[Found]) -> Names:
         spans, denied, possible = [], [], []
         place_end = -1
         for one in sorted(found, key=lambda f: f.start):
@@ -114,7 +125,9 @@ class NameLayer:
                 denied.append((start, end))
                 place_end = end
                 possible.pop()
-            elif one.type == "PERSON" and one.score < self._demanded(text[start:end]):
+            elif (one.type == "PERSON" and one.score < self._demanded(text[start:end])) or (
+                code and not self._is_named_in_code(code, text, start, end, one)
+            ):
                 continue
             elif self._holds(text[start:end], one.type, text):
                 if one.type == "PERSON":
@@ -133,10 +146,41 @@ class NameLayer:
                 len(w) > 1 and not is_sound(w) and not self.recogniser.known(w) and w.casefold() not in self._not_names for w in words
             )
         if kind == "ADDRESS":
-            return any(c.isdigit() for c in value) and len(value) > 5
+            return _HOUSE_NUMBER.search(value) is not None and len(value) > 5
         if kind == "USERNAME":
             return len(value) > 3 and _LOGIN.search(text) is not None and not self.recogniser.known(value)
         return True
+
+    def _is_named_in_code(self, code: Code, text: str, start: int, end: int, found: Found) -> bool:
+        """Is this personal data in a text that holds code? Bare code names nobody, but where a key says so and a listed name stands; in
+        strings and prose a name looks like one: capitals and small letters, on a list or two words of it, no sign and no word of code."""
+        value = text[start:end]
+        if found.type == "USERNAME":
+            return not code.is_bare(start, end) and not code.is_word(value) and bool(_LOGIN.search(text, max(0, start - 40), start))
+        if found.type == "ADDRESS":
+            return not code.is_bare(start, end) and _STREET_WORD.search(value) is not None and _NO_ADDRESS.search(value) is None
+        if found.type != "PERSON":
+            return not code.is_bare(start, end)
+        words = _WORD.findall(value)
+        listed = [w for w in words if len(w) > 2 and self._is_given(w)]
+        if code.is_bare(start, end):
+            return bool(listed) and len(words) <= MOST_WORDS and _SIGN.search(value) is None and named_by_key(text, start)
+        if _SIGN.search(value) or _CALLED.match(text, end) or _MEMBER.search(text, max(0, start - 2), start):
+            return False
+        if listed:
+            return len(words) > 1 or not code.is_string(start, end) or _stands_whole(text, start, end)
+        if code.is_string(start, end) and len(words) < 2:
+            return False
+        if any(code.is_word(w) for w in words) or not all(_TITLED.fullmatch(w) for w in words if w not in PARTICLES):
+            return False
+        return len(words) > 1 or found.score >= CERTAIN_SCORE
+
+    def _is_given(self, word: str) -> bool:
+        """A name on the lists, written as one, and no word of English or of code besides."""
+        lowered = word.casefold()
+        if lowered in CODE_WORDS or lowered in ORDINARY or not _TITLED.fullmatch(word):
+            return False
+        return lowered in GIVEN or (self.recogniser.is_listed(word) and not is_english(word))
 
     def _is_elsewhere(self, text: str, start: int, end: int) -> bool:
         """Is this a road, a house or an abbreviation, for all that it looks like a name?"""
@@ -171,6 +215,11 @@ class NameLayer:
             return start, end
         first, last = kept[0], kept[-1]
         return (words[first][0] if first else start), (words[last][1] if last < len(words) - 1 else end)
+
+
+def _stands_whole(text: str, start: int, end: int) -> bool:
+    """In a string: alone in it, or between words of a sentence."""
+    return (start == 0 or not (text[start - 1].isalnum() or text[start - 1] in "_-.")) and not (text[end : end + 1].isalnum())
 
 
 def answers_meant(text: str, asked: frozenset[str]) -> bool:

@@ -8,12 +8,16 @@ driving licence, and chat typos as web addresses (facts/privacy.md, section 2). 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from flywheel.errors import SettingsError
+from flywheel.governance.checks import CHECKS
+from flywheel.governance.numerals import is_literal, is_no_address
 from flywheel.governance.spans import Span
+from flywheel.settings import IdentifierPattern
 
 # recognizer class in presidio_analyzer.predefined_recognizers -> what a text must contain for it to be asked
 PREFILTERS: dict[str, re.Pattern[str]] = {
@@ -64,10 +68,12 @@ def pattern_spans(text: str, *, language: str, minimum_score: float) -> list[Spa
             parts = _around_ats(text) if type(recognizer).__name__ == "EmailShapeRecognizer" else ((0, text),)
             for start, part in parts:
                 for result in recognizer.analyze(part, recognizer.supported_entities, None):
+                    if result.entity_type == "IP_ADDRESS" and is_no_address(text, start + result.start, start + result.end):
+                        continue
                     if result.score >= minimum_score:
                         layer = "pattern_strong" if result.entity_type in STRONG else "pattern"
                         found.append(Span(start + result.start, start + result.end, result.entity_type, layer, result.score))
-    found.extend(_phones(text, language))
+    found.extend(s for s in _phones(text, language) if not is_literal(text, s.start, s.end))
     found.extend(Span(*m.span(), "PHONE_NUMBER", "pattern", 0.5) for m in PHONE_SHAPE.finditer(text))
     if _SPELT_DOT.search(text):
         found.extend(Span(*m.span(), "EMAIL_ADDRESS", "pattern", 0.6) for m in SPELT_EMAIL.finditer(text))
@@ -95,7 +101,8 @@ def _phones(text: str, language: str) -> list[Span]:
             continue
         start = max(0, candidate.start() - 4)
         spans = _phones_near(text[start : candidate.end() + 14], language)
-        found.extend(Span(start + a, start + b, "PHONE_NUMBER", "pattern", 0.4) for a, b in spans)
+        for a, b in ((start + a, start + b) for a, b in spans):
+            found.append(Span(a, b, "PHONE_NUMBER", "number" if text[a:b].lstrip("([{- ").isdigit() else "pattern", 0.4))
     return found
 
 
@@ -111,24 +118,53 @@ def _phone_recognizer(language: str) -> Any:
     return PhoneRecognizer(supported_language=language)
 
 
-def compile_identifiers(identifiers: Mapping[str, str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """The configured formats. Raises `SettingsError` naming the key of one that is no regular expression or matches nothing at all."""
+@dataclass(frozen=True)
+class Identifier:
+    """A configured format, compiled."""
+
+    type: str
+    pattern: re.Pattern[str]
+    context: re.Pattern[str] | None
+    window: int
+    holds: Callable[[str], bool]
+
+
+def compile_identifiers(identifiers: Mapping[str, str | IdentifierPattern]) -> tuple[Identifier, ...]:
+    """The configured formats. Raises `SettingsError` naming the key of one that is no regular expression, matches the empty text, or has a
+    name, label or context word that cannot be one."""
     made = []
-    for name, pattern in identifiers.items():
+    for name, given in identifiers.items():
+        one = IdentifierPattern(pattern=given) if isinstance(given, str) else given
+        label, where = one.label or name, f"governance.identifiers.{name}"
         try:
-            compiled = re.compile(pattern)
+            compiled = re.compile(one.pattern)
         except re.error as error:
-            raise SettingsError(f"governance.identifiers.{name}: {pattern!r} is no regular expression: {error}") from None
+            raise SettingsError(f"{where}: {one.pattern!r} is no regular expression: {error}") from None
         if compiled.fullmatch(""):
-            raise SettingsError(f"governance.identifiers.{name}: {pattern!r} matches the empty text; make it match an identifier")
-        if not re.fullmatch(r"[A-Z][A-Z_]{1,30}", name):
-            raise SettingsError(f"governance.identifiers.{name}: a type name has capital letters and _ only, as ORDER_ID")
-        made.append((name, compiled))
+            raise SettingsError(f"{where}: {one.pattern!r} matches the empty text; make it match an identifier")
+        if not re.fullmatch(r"[A-Z][A-Z_]{1,30}", label):
+            raise SettingsError(f"{where}: a type name has capital letters and _ only, as ORDER_ID; {label!r} is none (name or label)")
+        if any(not word.strip() for word in one.context):
+            raise SettingsError(f"{where}.context: an empty word stands everywhere; leave it out")
+        words = "|".join(re.escape(word.strip()) for word in sorted(one.context, key=len, reverse=True))
+        context = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])", re.I) if words else None
+        made.append(Identifier(label, compiled, context, one.window, CHECKS[one.check]))
     return tuple(made)
 
 
-def identifier_spans(text: str, identifiers: tuple[tuple[str, re.Pattern[str]], ...]) -> list[Span]:
-    """Business identifiers in `text`, and the same in lower case."""
+def identifier_spans(text: str, identifiers: tuple[Identifier, ...]) -> list[Span]:
+    """Business identifiers in `text`, and the same in lower case, with their context and check where one is configured."""
     upper = text.upper()
     texts = (text, upper) if upper != text and len(upper) == len(text) else (text,)
-    return [Span(*m.span(), name, "identifier") for name, p in identifiers for t in texts for m in p.finditer(t) if m.end() > m.start()]
+    return [
+        Span(*m.span(), one.type, "identifier")
+        for one in identifiers for t in texts for m in one.pattern.finditer(t)
+        if m.end() > m.start() and one.holds(m.group()) and _in_context(text, m.start(), m.end(), one)
+    ]  # fmt: skip
+
+
+def _in_context(text: str, start: int, end: int, one: Identifier) -> bool:
+    if one.context is None:
+        return True
+    behind = end + one.window
+    return any(one.context.search(text, first, last) is not None for first, last in ((max(0, start - one.window), start), (end, behind)))

@@ -14,6 +14,7 @@ import typer
 
 from flywheel.errors import BadInput, NotFound
 from flywheel.governance import proof_commands
+from flywheel.governance.ner.commands import train_ner
 from flywheel.output import frame, print_frame, print_table, say
 from flywheel.settings import Settings
 from flywheel.storage import Home
@@ -261,6 +262,7 @@ def explain(
         say(f"{target}")
 
 
+app.command("train-ner")(train_ner)
 app.command()(proof_commands.scan)
 app.command()(proof_commands.canaries)
 app.command()(proof_commands.sample)

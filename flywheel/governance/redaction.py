@@ -33,7 +33,8 @@ CARRIED = tuple(n for n in RedactedRecord.model_fields if n in ConsentedRecord.m
 
 
 def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettings, round: str) -> tuple[pa.Table, dict[str, Any]]:
-    """ConsentedRecord rows to RedactedRecord rows in the same order, and counts (records, texts, spans by type and by layer).
+    """ConsentedRecord rows to RedactedRecord rows in the same order, and facts: counts (records, texts, spans by type
+    and by layer), the redaction's version and the recogniser that read (name and hashes, for an audit).
 
     Every text of a record passes, as the schema declares (`fields`). `content_sha256` becomes the hash of the redacted content: one of raw
     content would let a reader try names. Raises `IntegrityError` on a field without declaration or a raw id in an id column.
@@ -94,6 +95,7 @@ def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettin
     facts = {
         "records": len(rows), "conversations": len(talks), "texts": n_texts, "spans": sum(types.values()), "spans_by_type": dict(sorted(types.items())),
         "spans_by_layer": dict(sorted(layers.items())), "redaction_version": REDACTION_VERSION,
+        "recogniser": detector.recogniser(),
     }  # fmt: skip
     return table.cast(arrow_schema(RedactedRecord)), facts
 

@@ -4,7 +4,7 @@ Aho-Corasick over every vault value, normalised (case, Unicode form, invisible c
 ones and JSON included; numbers once more with their separators taken out. What counts:
 
 - **strong** values (e-mails, anything with six characters and a digit, two or more words) from a profile or a structured pattern: anywhere;
-- **weak** ones (a single name, a 4-digit PIN) and whatever dialogue rules only guessed: in rows of the subject or conversation that holds
+- **weak** ones (a single name, a 4-digit PIN, a password such as `hunter2`, bare digits that may be a phone number) and whatever dialogue rules only guessed: in rows of the subject or conversation that holds
   them, as whole words; one that is also an ordinary English word ("Mark") only as written;
 - **excluded**, each with its reason: values under four characters; ordinary words all in lower case.
 
@@ -25,6 +25,7 @@ import pyarrow as pa
 from flywheel.governance.disguise import fold, views
 from flywheel.governance.normalise import folded, normalise
 from flywheel.governance.ordinary import is_ordinary
+from flywheel.governance.spans import stands_alone
 from flywheel.governance.vault import Entry, Vault
 from flywheel.records import Verdict
 
@@ -32,6 +33,7 @@ GATE = "residual_leak"
 MINIMUM_LENGTH = 4
 NUMBER_TYPES = frozenset({"PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "ACCOUNT_ID", "GOVERNMENT_ID", "US_SSN"})
 RAW_ID_TYPES = frozenset({"RECORD_ID", "CONVERSATION_ID"})
+COMMON_SECRET = re.compile(r"[a-z]{2,12}[\W_]?\d{1,4}[\W_]?")  # hunter2, test-1234: many people's, and nobody is known by it
 MANY_DIGITS = re.compile(r"\d(?:[\s().\-/]{0,4}\d){6}")
 BETWEEN_DIGITS = re.compile(r"(?<=\d)[\s().\-/]{1,4}(?=\d)")
 
@@ -103,7 +105,7 @@ class Needles:
                 continue
             plain = fold(normalise(entry.value).text)  # the value, not the escapes that it stood in
             certain = any(h.certain for h in entry.holders)
-            strong = everywhere or (certain and is_strong(entry.value))
+            strong = everywhere or (certain and is_strong(entry.value) and not (entry.type == "SECRET" and COMMON_SECRET.fullmatch(plain)))
             needle = Needle(entry, normalise(entry.value).text.strip(), strong, is_ordinary(plain))
             self.everywhere += needle.everywhere
             self.in_holders_rows += not needle.everywhere
@@ -126,7 +128,7 @@ class Needles:
         for form, plain in views(text, encoded=encoded):
             if self._words is not None:
                 for end, (value, needles) in self._words.iter(plain):
-                    if _stands_alone(plain, end + 1 - len(value), end + 1):
+                    if stands_alone(plain, end + 1 - len(value), end + 1):
                         for needle in needles:
                             if needle.as_written:
                                 written = written or normalise(text).text
@@ -194,15 +196,6 @@ def _standing(entry: Entry, row: dict[str, Any], needles: Needles) -> str | None
     if not mine:
         return None
     return "solid" if any(h.certain or (h.conversation_id, round, entry.token) in needles.said for h in mine) else "guess"
-
-
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whole words only, unless the value is long enough to mean nothing else: inside a hash, any number stands somewhere."""
-    if end - start >= 16 or "@" in text[start:end]:
-        return True
-    left = start > 0 and text[start].isalnum() and text[start - 1].isalnum()
-    right = end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
-    return not (left or right)
 
 
 def strings_in(value: Any, path: str) -> Iterator[tuple[str, str]]:

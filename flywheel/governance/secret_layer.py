@@ -37,7 +37,7 @@ RULES: tuple[re.Pattern[str], ...] = tuple(
         r"\bxox[abeoprs]-[\w-]{10,}|\bxapp-\d-[\w-]{10,}",
         r"hooks\.slack\.com/(?:services|workflows)/(?P<s>[\w/-]{20,})",
         r"/api/webhooks/(?P<s>\d{10,}/[\w-]{30,})",
-        r"\b(?i:sk|rk|pk)[-_](?i:live|test|prod|proj|ant|or)?[-_]?[A-Za-z0-9_-]{14,}|\bwhsec_\w{16,}",
+        r"\b(?i:sk|rk|pk)[-_](?=[\w-]*\d)(?i:live|test|prod|proj|ant|or)?[-_]?[A-Za-z0-9_-]{14,}|\bwhsec_\w{16,}",
         r"\b(?:hf|npm)_[A-Za-z0-9]{20,}\b|\bpypi-[\w-]{20,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b|\bEAAA[\w-]{40,}",
         r"\bdo[opr]_v1_[0-9a-f]{40,}|\bdapi[0-9a-f]{32}\b|\bhv[sbr]\.[\w-]{20,}|\b\w{14}\.atlasv1\.\w{40,}|\bAGE-SECRET-KEY-1[0-9A-Z]{50,}|\bNRAK-[A-Z0-9]{20,}",
         r"\bkey-[0-9a-f]{32}\b|\b[0-9a-f]{32}-us\d{1,2}\b|\bSK[0-9a-f]{32}\b|\b\d{8,10}:AA[\w-]{32,}|\b\w{3}8Q~[\w.~-]{30,}",

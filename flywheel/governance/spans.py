@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 # higher wins: a configured format is what it says; a phone-like number may be anything
 PRIORITY = {
-    "alias": 110, "secret": 100, "identifier": 90, "pattern_strong": 85, "profile": 80, "named_field": 76, "slot": 72, "pattern": 60, "phrase": 50,
+    "alias": 110, "secret": 100, "identifier": 90, "pattern_strong": 85, "profile": 80, "named_field": 76, "slot": 72, "pattern": 60, "number": 58, "phrase": 50,
     "ner": 48, "conversation": 45, "fuzzy": 40,
 }  # fmt: skip
 LAYERS = tuple(name for name in PRIORITY if name != "alias")
-# what these layers found is what it looks like, in any text; the others judge from the dialogue
+# what these layers found is what it looks like, in any text; the others judge from the dialogue (`number`: bare digits that some country's
+# phone numbers have, and that are a literal elsewhere)
 CERTAIN = frozenset({"secret", "identifier", "pattern_strong", "pattern", "profile"})
 
 
@@ -63,6 +64,15 @@ def resolve(spans: Iterable[Span], text: str) -> list[Span]:
             if trimmed and (trimmed == _trim(text, span.start, span.end) or any(c.isalnum() for c in text[trimmed[0] : trimmed[1]])):
                 insort(taken, replace(span, start=trimmed[0], end=trimmed[1]), key=lambda s: s.start)
     return taken
+
+
+def stands_alone(text: str, start: int, end: int) -> bool:
+    """Whole words only, unless the value is long enough to mean nothing else: inside a hash, any number stands somewhere."""
+    if end - start >= 16 or "@" in text[start:end]:
+        return True
+    left = start > 0 and text[start].isalnum() and text[start - 1].isalnum()
+    right = end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
+    return not (left or right)
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -125,7 +125,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRound]:
     (landing / "chats.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     with gzip.open(landing / "code.jsonl.gz", "wt") as file:
         file.writelines(json.dumps(r) + "\n" for r in tasks)
-    gold = {home.ids.make("record", "flywheel", c["id"]): marked(c) for c in talks}
+    gold = {home.ids.make("record", home.settings.ingestion.source, c["id"]): marked(c) for c in talks}
     with open_instance(root) as instance:
         outcome = run_job(root, "weekly_round", ROUND, instance=instance, progress=False)
     yield RealRound(home, outcome, len(rows) + len(tasks), gold)

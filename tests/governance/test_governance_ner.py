@@ -15,8 +15,8 @@ from flywheel.errors import BadInput, SettingsError
 from flywheel.governance.detection import Detector, Piece
 from flywheel.governance.ner.corpus import generate
 from flywheel.governance.ner.grammar import Grammar
+from flywheel.governance.ner.lists import part_of
 from flywheel.governance.ner.model import SHIPPED, OwnRecogniser, load_recogniser
-from flywheel.governance.ner.values import part_of
 from flywheel.settings import GovernanceSettings
 
 SETTINGS = GovernanceSettings()
@@ -130,6 +130,11 @@ def test_a_model_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="another version"):
         people("Hello Ikaika", GovernanceSettings(ner=str(tmp_path)))
     (tmp_path / "meta.json").write_text(json.dumps(meta))
+    weights = (tmp_path / "weights.bin").read_bytes()
+    (tmp_path / "weights.bin").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(SettingsError, match="not those that its"):
+        people("Hello Ikaika", GovernanceSettings(ner=str(tmp_path)))
+    (tmp_path / "weights.bin").write_bytes(weights)
     (tmp_path / "lexicon.json.gz").write_bytes(b"damaged")
     with pytest.raises(SettingsError, match="cannot be read"):
         people("Hello Ikaika", GovernanceSettings(ner=str(tmp_path)))
@@ -153,7 +158,7 @@ def test_a_hostile_text_takes_bounded_time(shipped: OwnRecogniser, text: str) ->
 
 
 def _train(*arguments: Any) -> tuple[int, dict[str, Any], str]:
-    from flywheel.governance.ner.commands import app
+    from flywheel.governance.privacy_commands import app
 
     done = CliRunner().invoke(app, ["train-ner", *map(str, arguments), "--json"])
     return done.exit_code, json.loads(done.stdout) if done.exit_code == 0 else {}, str(done.exception)
@@ -165,7 +170,7 @@ def test_training_refuses_what_it_cannot_use(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"turns": [["user", "hi", [[0, 9, "PERSON"]]]]}\n')
     for arguments in (["--out", tmp_path / "full"], ["--out", tmp_path / "m", "--from", tmp_path / "full"],
                       ["--out", tmp_path / "m", "--texts", 10, "--passes", 1, "--labelled", tmp_path / "bad.jsonl"]):  # fmt: skip
-        from flywheel.governance.ner.commands import app
+        from flywheel.governance.privacy_commands import app
 
         done = CliRunner().invoke(app, ["train-ner", *map(str, arguments)])
         assert isinstance(done.exception, BadInput)
@@ -197,3 +202,25 @@ def test_own_dialogues_teach_the_shipped_model(tmp_path: Path) -> None:
     assert code == 0, error
     assert found["result"]["held_out"]["person_recall"] > 0.9
     assert found["result"]["started_from"] == "a model"
+
+
+def test_a_model_of_a_tiny_budget_is_trained_by_the_command_and_used(tmp_path: Path) -> None:
+    from flywheel.cli import app
+
+    out = tmp_path / "model"
+    done = CliRunner().invoke(app, ["privacy", "train-ner", "--out", str(out), "--seed", "3", "--texts", "300", "--passes", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    shown = json.loads(done.stdout)
+    assert shown["counts"]["passes"] == 1
+    assert shown["result"]["labelled"] == 0
+    detector = Detector(GovernanceSettings(ner=str(out)))
+    assert detector.recogniser()["weights_sha256"] == shown["result"]["weights_sha256"]
+    assert detector.conversation([Piece("hello there")]) == [[]]
+
+
+def test_the_facts_of_a_redaction_name_the_model() -> None:
+    meta = json.loads((SHIPPED / "meta.json").read_text())
+    named = Detector(SETTINGS).recogniser()
+    assert named["model"] == "shipped"
+    assert named["weights_sha256"] == meta["weights_sha256"]
+    assert Detector(GovernanceSettings(ner="off")).recogniser() == {"model": "off"}

@@ -378,6 +378,7 @@ def test_a_generated_week_of_the_demo_shop_comes_out_clean_and_still_parses(tmp_
     table, facts = redact_logs(consented, vault=vault, settings=SETTINGS, round=ROUND)
     assert residual_leaks(table, vault) == []
     assert facts["records"] == consented.num_rows
+    assert facts["recogniser"] == Detector(SETTINGS).recogniser()
     text = json.dumps(table.to_pylist(), default=str, ensure_ascii=False)
     for profile in (json.loads(p) for p in consented["profile"].to_pylist()):
         assert not any(value in text for value in profile.values())

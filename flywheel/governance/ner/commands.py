@@ -10,19 +10,12 @@ import typer
 from flywheel.errors import BadInput
 from flywheel.output import frame, print_frame, say
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="The recogniser of names.")
 OUT = typer.Option(Path("ner-model"), "--out", help="Folder to write the model to.")
 LABELLED = typer.Option(
     [], "--labelled", help='Your own dialogues, {"turns": [[speaker, text, [[start, end, TYPE], ...]], ...]} a line; repeat it.'
 )
 
 
-@app.callback()
-def root() -> None:
-    """Names that no list holds: train what finds them."""
-
-
-@app.command("train-ner")
 def train_ner(
     out: Path = OUT,
     seed: int = typer.Option(1, "--seed", help="The same seed, data and version give the same model, bit for bit, on one machine."),

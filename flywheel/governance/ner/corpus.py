@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from flywheel.governance.ner.grammar import Grammar, Piece, read_sections
-from flywheel.governance.ner.values import DATA, Values, mistyped
+from flywheel.governance.ner.lists import DATA
+from flywheel.governance.ner.shapes import mistyped
+from flywheel.governance.ner.values import Values
 
 DEVELOPMENT_SHARE = 8
 JOINED_SHARE = 0.25

@@ -55,7 +55,7 @@ class Lexicon:
     def build(cls, *, all_names: bool = False) -> Lexicon:
         """From the package's lists and templates. Unless `all_names`, the parts that training needs as unheard-of names are left out."""
         from flywheel.governance.ner.grammar import read_sections
-        from flywheel.governance.ner.values import DATA, listed, lists, part_of
+        from flywheel.governance.ner.lists import DATA, listed, lists, part_of
 
         every = [*listed("first_names.txt.gz"), *listed("last_names.txt.gz"), *lists()["EXTRAFIRST"], *lists()["EXTRALAST"]]
         names = {w for n in every if all_names or part_of(n) > 2 for w in _words(n)}

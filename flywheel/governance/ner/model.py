@@ -6,6 +6,7 @@ number of threads. Texts in which no word could be a name are not looked at.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +44,11 @@ class Found:
 class Recogniser(Protocol):
     """What finds names. Each text alone decides its result."""
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells this model from any other: hashes of its files, or name and version. No path."""
+        ...
+
     def find(self, texts: Sequence[str]) -> list[list[Found]]:
         """For each text what stands in it, in order."""
         ...
@@ -77,11 +83,17 @@ class OwnRecogniser:
             meta = json.loads((folder / META).read_text(encoding="utf-8"))
             if meta.get("format") != FORMAT or meta.get("tags") != list(TAGS):
                 raise SettingsError(f"governance.ner: {folder} is of another version; train it again with `flywheel privacy train-ner`")
-            self.lexicon = Lexicon.from_bytes((folder / LEXICON).read_bytes())
+            lexicon, weights = (folder / LEXICON).read_bytes(), (folder / WEIGHTS).read_bytes()
+            self.identity = {"weights_sha256": hashlib.sha256(weights).hexdigest(), "lexicon_sha256": hashlib.sha256(lexicon).hexdigest()}
+            if self.identity["weights_sha256"] != meta["weights_sha256"]:
+                raise SettingsError(
+                    f"governance.ner: the weights in {folder} are not those that its {META} names; copy or train the model again"
+                )
+            self.lexicon = Lexicon.from_bytes(lexicon)
             self._language = self.lexicon.language()
             self._network = build_network(meta.get("network", SHAPE))
             initialize(self._network, [self._language.make_doc("One text with Some Words in it, 2 numbers.")])
-            self._network.from_bytes((folder / WEIGHTS).read_bytes())
+            self._network.from_bytes(weights)
         except (OSError, ValueError, KeyError) as error:
             raise SettingsError(f"governance.ner: {folder} cannot be read: {error}") from None
         # outside of any memory zone: everyday words stay known to the tokenizer
@@ -176,6 +188,7 @@ class SpacyRecogniser:
             raise SettingsError(
                 f"governance.ner: {name!r} is no model: give shipped, off, a folder of `flywheel privacy train-ner`, or an installed spaCy model ({error})"
             ) from None
+        self.identity = {k: str(self._language.meta.get(k, "")) for k in ("lang", "name", "version")}
 
     def known(self, word: str) -> bool:
         from flywheel.governance.ordinary import is_ordinary
