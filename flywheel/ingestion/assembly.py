@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from flywheel.ingestion.chunks import Workshop
 from flywheel.ingestion.finish import Entry, Finisher
 from flywheel.ingestion.formats.contract import Assembled, Bad
-from flywheel.ingestion.formats.registry import formats
+from flywheel.ingestion.formats.registry import FAMILY, formats
 from flywheel.ingestion.parse import BATCH, Parsed, Refused
 from flywheel.ingestion.quarantine import Rejected
 from flywheel.ingestion.reading import Occurrence
@@ -153,7 +153,8 @@ class _Assembly:
         for part in parts:
             if part["losses"] != "{}":
                 losses.update(json.loads(part["losses"]))
-        name, payloads = parts[0]["format"], [from_canonical_json(p["payload"]) for p in parts]
+        names, payloads = {p["format"] for p in parts}, [from_canonical_json(p["payload"]) for p in parts]
+        name = FAMILY.get(min(names), min(names)) if len(names) > 1 else min(names)
         try:
             made = self._formats[name].assemble(key, payloads, losses)
         except Rejected as why:
@@ -172,13 +173,22 @@ class _Assembly:
         for number, (i, row) in enumerate(made.rows):
             told = losses if number == 0 else Counter()
             try:
-                checked, _ = checked_row(row, name, told)
+                checked, _ = checked_row(row, parts[i]["format"], told)
             except Rejected as why:
                 self._refuse(parts[i], why, as_text(payloads[i]), moment_of(row), row)
                 continue
             part = parts[i]
             entry = Entry(
-                checked, name, part["seq"], part["line"], part["offset"], part["length"], told or None, None, row, as_text(payloads[i])
+                checked,
+                part["format"],
+                part["seq"],
+                part["line"],
+                part["offset"],
+                part["length"],
+                told or None,
+                None,
+                row,
+                as_text(payloads[i]),
             )
             self._entries.append((part["origin"], entry))
 
@@ -228,9 +238,12 @@ def _ranks(digests: pa.ChunkedArray) -> Any:
 
 
 def _grouped(table: pa.Table) -> tuple[Any, pa.Array]:
-    """The number of each part's group, and the groups' names (format and key) in their order; a part keyed by another's alias is in that
+    """The number of each part's group, and the groups' names (family of formats and key) in their order; a part keyed by another's alias is in that
     one's group."""
-    names = pc.binary_join_element_wise(table["format"], table["key"], "\0").combine_chunks()
+    family = table["format"].combine_chunks()
+    for format, head in FAMILY.items():
+        family = pc.if_else(pc.equal(family, format), head, family)
+    names = pc.binary_join_element_wise(family, table["key"].combine_chunks(), "\0")
     names = names.chunk(0) if isinstance(names, pa.ChunkedArray) else names
     unique = pc.unique(names)
     unique = unique.take(pc.sort_indices(unique))
@@ -240,7 +253,7 @@ def _grouped(table: pa.Table) -> tuple[Any, pa.Array]:
     flat, parents = pc.list_flatten(aliases), pc.list_parent_indices(aliases).to_numpy()
     if not len(flat):
         return group, unique
-    told = pc.binary_join_element_wise(table["format"].take(pa.array(parents)).combine_chunks(), flat, "\0")
+    told = pc.binary_join_element_wise(family.take(pa.array(parents)), flat, "\0")
     target = pc.index_in(told, unique).fill_null(-1).to_numpy().astype(np.int64)
     leader = np.arange(len(unique))
     for alias, parent in sorted(zip(target[target >= 0].tolist(), group[parents[target >= 0]].tolist(), strict=True)):

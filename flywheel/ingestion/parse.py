@@ -28,7 +28,7 @@ from flywheel.ingestion.rows import CanonicalRow, decoder
 from flywheel.ingestion.taxonomy import Taxonomy
 from flywheel.storage.ids import Ids
 
-PARSER_VERSION = 1  # a change of what any line gives needs a new one
+PARSER_VERSION = 2  # a change of what any line gives needs a new one
 BATCH = 500  # rows at once: more do not fit the processor's cache
 KNOWN_STATEMENTS = 10_000
 AT_ONCE = 1 << 18  # bytes: what is compared stays in the processor's cache

@@ -13,6 +13,7 @@ from typing import Any
 from flywheel.ingestion.formats.contract import Assembled, Bad, Item, Json, Part, Skipped, Whole
 from flywheel.ingestion.formats.otel_attributes import EMPTY, loss_name
 from flywheel.ingestion.formats.otel_calls import assemble_trace
+from flywheel.ingestion.formats.otel_facts import response_id
 from flywheel.ingestion.formats.otel_kinds import CALL, CONTENT_EVENTS, DETAILS, EVALUATION, GUARDRAIL, RETRIEVAL, sort_of_span
 from flywheel.ingestion.formats.otel_seen import context_of, event_name
 from flywheel.ingestion.formats.otel_wire import METRICS, RESOURCES, SAID_ABOVE, SCOPES, any_value, identifier, keyed, plain, units
@@ -93,7 +94,7 @@ def span_item(span: Mapping[str, Any], payload: dict[str, Any], path: str, forma
                 raise Rejected("missing_field", f"{prefix}{name} is missing", f"{prefix}{name}")
     except Rejected as refused:
         return Bad(refused.reason, refused.message, refused.field, payload)
-    response = plain(found.get("gen_ai.response.id"))
+    response = response_id(found)
     aliases = [f"span:{span_id}"]
     if response:
         aliases.append(f"response:{response}")

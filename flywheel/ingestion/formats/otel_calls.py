@@ -235,9 +235,12 @@ class _Trace:
                 beside.setdefault(parent, []).append((call.main.time or "", n, call))
         for calls in beside.values():
             calls.sort(key=lambda c: c[:2])
+        told: set[str] = set()
         for seen in self.seen:
-            if seen.sort not in (RETRIEVAL, GUARDRAIL):
+            if seen.sort not in (RETRIEVAL, GUARDRAIL) or seen.span in told:  # exported twice: said once
                 continue
+            if seen.span is not None:
+                told.add(seen.span)
             try:
                 context = read_retrieval(seen, self.format) if seen.sort == RETRIEVAL else read_guardrail(seen)
             except Rejected as refused:
