@@ -119,8 +119,10 @@ def tool_call(value: Any, field: str) -> dict[str, Any]:
     body = demand_object(call["function"], f"{field}.function") if "function" in call else call
     if not isinstance(body.get("name"), str):
         raise Rejected("missing_field", f"{field} names no function", f"{field}.name")
-    arguments = body.get("arguments", "{}")
-    if not isinstance(arguments, str):
+    arguments = body.get("arguments")
+    if arguments is None:
+        arguments = "{}"
+    elif not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False, sort_keys=True)
     made: dict[str, Any] = {"name": body["name"], "arguments": arguments}
     if call.get("id") is not None:

@@ -165,7 +165,7 @@ def _answer(call: Call, value: Any, field: str, shared: dict[str, Any], losses: 
     count_lost(choice, CHOICE, f"{call.format}: {call.answered_at}choices[].", losses)
     if "message" in choice:
         given = demand_object(choice["message"], f"{field}.message")
-        said = turn_of({"role": "assistant", **given}, f"{field}.message", call.format, losses)
+        said = turn_of({**given, "role": given.get("role") or "assistant"}, f"{field}.message", call.format, losses)
     elif isinstance(choice.get("text"), str):
         said = {"content": _without_echo(call, choice["text"])}
     else:

@@ -218,8 +218,11 @@ Unit = tuple[str, Mapping[str, Any], dict[str, Any], str]  # "spans" | "logRecor
 def units(row: Mapping[str, Any]) -> Iterator[Unit | Bad]:
     """Every span and log record of an OTLP row. Each comes with a row that holds nothing else, so that it can be kept and read again
     by itself. What stands in the place of a list or an object is bad as a whole. Raises `Rejected` before the first item only."""
-    holders = [(name, items, True) for name, items in RESOURCES.items() if name in row]
-    holders += [(name, items, False) for name, items in SCOPES.items() if name in row]
+    holders = [(name, items, True) for name, items in RESOURCES.items() if row.get(name) is not None]
+    holders += [(name, items, False) for name, items in SCOPES.items() if row.get(name) is not None]
+    if not holders and METRICS.isdisjoint(row):
+        name = next((n for n in (*RESOURCES, *SCOPES) if n in row), "resourceSpans")
+        raise Rejected("missing_field", f"{name} is null: a list was to be here", name)
     for name, _, _ in holders:
         if not isinstance(row[name], list):
             raise Rejected("invalid_field", f"{name} must be a list, is {kind(row[name])}", name)
