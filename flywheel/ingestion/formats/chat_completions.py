@@ -14,10 +14,12 @@ from typing import Any
 
 from flywheel.ingestion.formats.chat_completions_call import CALL_FIELDS, RESPONSES_FIELDS, Call, canonical_call, failure, no_call
 from flywheel.ingestion.formats.chat_completions_exchange import ASKED, REQUESTS, RESPONSES, Side, request_of, response_of
+from flywheel.ingestion.formats.chat_completions_quick import quick_row
 from flywheel.ingestion.formats.contract import Assembled, Bad, Item, Json, Skipped, Whole
 from flywheel.ingestion.formats.feedback import envelope_feedback
 from flywheel.ingestion.formats.pieces import carry_metadata, count_lost, empty, too_deep
 from flywheel.ingestion.quarantine import Rejected
+from flywheel.ingestion.rows import CanonicalRow
 from flywheel.ingestion.turns import demand_object
 
 PASSED_ON = ("id", "timestamp", "conversation_id", "user_id", "domain", "task_type", "language", "template", "profile", "consent")
@@ -91,6 +93,10 @@ class ChatCompletions:
         if self.required and not any(key in row for key in self.required):
             return False
         return is_call(row)
+
+    def quick(self, row: Json) -> tuple[CanonicalRow, Counter[str]] | None:
+        """The record and its losses, where the row is of the commonest kind."""
+        return quick_row(row, self.name, self.required)
 
     def items(self, row: Json, losses: Counter[str]) -> Iterator[Item]:
         """The row as one record. Raises `Rejected`."""

@@ -126,7 +126,7 @@ def _sampling(call: Call, limit: str, losses: Counter[str]) -> dict[str, Any]:
     """The parameters of the request, and the prompt's length."""
     request = call.request
     made = {"model": _model(call), "temperature": request.get("temperature"), "top_p": request.get("top_p"), "seed": request.get("seed")}
-    made["max_tokens"] = request.get(limit, request.get("max_tokens"))
+    made["max_tokens"] = request.get("max_tokens") if request.get(limit) is None else request[limit]
     return made
 
 

@@ -77,11 +77,12 @@ class _Trace:
         for call in self.calls:
             self._read(call)
         self.calls = [c for c in self.calls if c.facts is not None]
-        self._join_sightings()
-        self.calls = [c for c in self.calls if c.into is None]
         lost = Lost(self.format)
-        self._join_judgements(lost)
-        self._join_context(lost)
+        if len(self.seen) > 1 or not self.calls:  # a call alone in its trace has nothing to be joined with
+            self._join_sightings()
+            self.calls = [c for c in self.calls if c.into is None]
+            self._join_judgements(lost)
+            self._join_context(lost)
         for call in self.calls:
             self._write(call, losses)
         losses.update(lost.counts)

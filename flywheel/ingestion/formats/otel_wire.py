@@ -6,7 +6,6 @@ Phoenix's `/spans/otlpv1` snake_case names with every unused member of a union a
 
 from __future__ import annotations
 
-import json
 import math
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flywheel.ingestion.formats.contract import Bad
+from flywheel.ingestion.formats.pieces import quick_json
 from flywheel.ingestion.quarantine import Rejected
 from flywheel.ingestion.timestamps import parse_timestamp
 from flywheel.ingestion.turns import kind
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DEEPEST = 64  # levels of nested values: more is an attack, and would end the interpreter's stack
-DECODE = json.JSONDecoder().decode
 # name of a container -> the items in it
 RESOURCES = {"resourceSpans": "spans", "resource_spans": "spans", "resourceLogs": "logRecords", "resource_logs": "logRecords"}
 SCOPES = {
@@ -191,7 +190,7 @@ def moment(value: Any, field: str) -> str | None:
 def from_json(text: str) -> Any:
     """JSON text as a value. Raises `ValueError` on anything else, too deep a nesting included."""
     try:
-        value = DECODE(text)
+        value = quick_json(text)
         if text.count("[") + text.count("{") > DEEPEST:  # it cannot be deeper than that
             demand_shallow(value, "JSON text")
     except (RecursionError, Rejected):
