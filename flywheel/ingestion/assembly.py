@@ -22,12 +22,13 @@ import pyarrow.compute as pc
 
 from flywheel.ingestion.chunks import Workshop
 from flywheel.ingestion.finish import Entry, Finisher
-from flywheel.ingestion.formats.contract import Assembled, Bad
+from flywheel.ingestion.formats.contract import Assembled, Bad, QuickParts
 from flywheel.ingestion.formats.registry import FAMILY, formats
 from flywheel.ingestion.parse import BATCH, Parsed, Refused
 from flywheel.ingestion.quarantine import Rejected, readable
 from flywheel.ingestion.reading import Occurrence
 from flywheel.ingestion.row_check import as_text, checked_row, clean, from_canonical_json, moment_of
+from flywheel.ingestion.rows import CanonicalRow
 from flywheel.ingestion.segments import Segment, write_segment
 
 USED = ["seq", "line", "offset", "length", "format", "digest", "payload", "losses"]
@@ -74,6 +75,7 @@ class _Assembly:
         self._bearing, self._workshop, self._folder = bearing, workshop, folder
         self._retired = {number for number, occurrence in bearing if occurrence.retired}
         self._formats = formats()
+        self._quick = {name: f.quick_part for name, f in self._formats.items() if isinstance(f, QuickParts)}
         self._made = Joined()
         self._entries: list[tuple[int, Entry]] = []
         self._fresh()
@@ -164,6 +166,14 @@ class _Assembly:
         for part in parts:
             if part["losses"] != "{}":
                 losses.update(json.loads(part["losses"]))
+        if (
+            len(parts) == 1
+            and (quick := self._quick.get(parts[0]["format"]))
+            and (alone := quick(from_canonical_json(parts[0]["payload"])))
+        ):
+            losses.update(alone[1])
+            self._entries.append((parts[0]["origin"], _entry(alone[0], parts[0], losses, None)))
+            return
         names, payloads = {p["format"] for p in parts}, [from_canonical_json(p["payload"]) for p in parts]
         name = FAMILY.get(min(names), min(names)) if len(names) > 1 else min(names)
         try:
@@ -188,10 +198,7 @@ class _Assembly:
             except Rejected as why:
                 self._refuse(parts[i], why, as_text(payloads[i]), moment_of(row), row)
                 continue
-            part = parts[i]
-            place = (part["seq"], part["line"], part["offset"], part["length"])
-            entry = Entry(checked, part["format"], *place, told or None, None, row, readable(part["payload"]))
-            self._entries.append((part["origin"], entry))
+            self._entries.append((parts[i]["origin"], _entry(checked, parts[i], told, row)))
 
     def _flush(self) -> None:
         if not self._entries:
@@ -229,6 +236,11 @@ class _Assembly:
         self._made.segments += [s for s in [Segment.open(path)] if s is not None]
         gc.collect()
         self._fresh()
+
+
+def _entry(row: CanonicalRow, part: dict[str, Any], losses: Counter[str], source: Any) -> Entry:
+    place = (part["seq"], part["line"], part["offset"], part["length"])
+    return Entry(row, part["format"], *place, losses or None, None, source, readable(part["payload"]))
 
 
 def _ranks(digests: pa.ChunkedArray) -> Any:

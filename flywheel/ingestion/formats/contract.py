@@ -77,6 +77,14 @@ class QuickFormat(Protocol):
         """What `items` would give of a row that is a record by itself, as typed record and losses; None: it has to go the long way."""
 
 
+@runtime_checkable
+class QuickParts(Protocol):
+    """A format that has a short way for a group of one part."""
+
+    def quick_part(self, payload: Json) -> tuple[CanonicalRow, Counter[str]] | None:
+        """What `assemble` would give of this part alone, as typed record and losses; None: it has to go the long way."""
+
+
 class Format(Protocol):
     """A family of logs. Pure: no clock, no files; the same rows give the same items in every process."""
 
