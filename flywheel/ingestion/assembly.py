@@ -7,6 +7,7 @@ on how files were cut. The result is a segment like any other, kept as long as t
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections import Counter
@@ -21,14 +22,16 @@ import pyarrow.compute as pc
 
 from flywheel.ingestion.chunks import Workshop
 from flywheel.ingestion.finish import Entry, Finisher
-from flywheel.ingestion.formats.contract import Assembled, Bad
-from flywheel.ingestion.formats.registry import formats
+from flywheel.ingestion.formats.contract import Assembled, Bad, QuickParts
+from flywheel.ingestion.formats.registry import FAMILY, formats
 from flywheel.ingestion.parse import BATCH, Parsed, Refused
-from flywheel.ingestion.quarantine import Rejected
+from flywheel.ingestion.quarantine import Rejected, readable
 from flywheel.ingestion.reading import Occurrence
 from flywheel.ingestion.row_check import as_text, checked_row, clean, from_canonical_json, moment_of
+from flywheel.ingestion.rows import CanonicalRow
 from flywheel.ingestion.segments import Segment, write_segment
 
+USED = ["seq", "line", "offset", "length", "format", "digest", "payload", "losses"]
 PASS_BYTES = 128 << 20
 
 
@@ -72,6 +75,7 @@ class _Assembly:
         self._bearing, self._workshop, self._folder = bearing, workshop, folder
         self._retired = {number for number, occurrence in bearing if occurrence.retired}
         self._formats = formats()
+        self._quick = {name: f.quick_part for name, f in self._formats.items() if isinstance(f, QuickParts)}
         self._made = Joined()
         self._entries: list[tuple[int, Entry]] = []
         self._fresh()
@@ -83,6 +87,15 @@ class _Assembly:
 
     def run(self) -> Joined:
         """All groups, in the order of their keys."""
+        collecting = gc.isenabled()
+        gc.disable()  # a pass holds a million objects, none of them in a cycle: looking them through again and again costs a third
+        try:
+            return self._run()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _run(self) -> Joined:
         for key, parts in self._groups():
             self._one(key, parts)
             if len(self._entries) >= BATCH:
@@ -136,7 +149,7 @@ class _Assembly:
             mine = rows[origins[rows] == number]
             if not len(mine):
                 continue
-            taken = occurrence.segment.demand("parts").read_all().take(pa.array(mine - starts[number]))
+            taken = occurrence.segment.demand("parts", USED).read_all().take(pa.array(mine - starts[number]))
             for row, part in zip(mine.tolist(), taken.to_pylist(), strict=True):
                 part["origin"] = number
                 payloads[row] = part
@@ -153,7 +166,16 @@ class _Assembly:
         for part in parts:
             if part["losses"] != "{}":
                 losses.update(json.loads(part["losses"]))
-        name, payloads = parts[0]["format"], [from_canonical_json(p["payload"]) for p in parts]
+        if (
+            len(parts) == 1
+            and (quick := self._quick.get(parts[0]["format"]))
+            and (alone := quick(from_canonical_json(parts[0]["payload"])))
+        ):
+            losses.update(alone[1])
+            self._entries.append((parts[0]["origin"], _entry(alone[0], parts[0], losses, None)))
+            return
+        names, payloads = {p["format"] for p in parts}, [from_canonical_json(p["payload"]) for p in parts]
+        name = FAMILY.get(min(names), min(names)) if len(names) > 1 else min(names)
         try:
             made = self._formats[name].assemble(key, payloads, losses)
         except Rejected as why:
@@ -172,15 +194,11 @@ class _Assembly:
         for number, (i, row) in enumerate(made.rows):
             told = losses if number == 0 else Counter()
             try:
-                checked, _ = checked_row(row, name, told)
+                checked, _ = checked_row(row, parts[i]["format"], told)
             except Rejected as why:
                 self._refuse(parts[i], why, as_text(payloads[i]), moment_of(row), row)
                 continue
-            part = parts[i]
-            entry = Entry(
-                checked, name, part["seq"], part["line"], part["offset"], part["length"], told or None, None, row, as_text(payloads[i])
-            )
-            self._entries.append((part["origin"], entry))
+            self._entries.append((parts[i]["origin"], _entry(checked, parts[i], told, row)))
 
     def _flush(self) -> None:
         if not self._entries:
@@ -216,7 +234,13 @@ class _Assembly:
         path = self._folder / f"{len(self._made.segments):05d}.seg"
         write_segment(path, self._parsed, self._finisher, {"lines": 0, "refused_origins": self._origins})
         self._made.segments += [s for s in [Segment.open(path)] if s is not None]
+        gc.collect()
         self._fresh()
+
+
+def _entry(row: CanonicalRow, part: dict[str, Any], losses: Counter[str], source: Any) -> Entry:
+    place = (part["seq"], part["line"], part["offset"], part["length"])
+    return Entry(row, part["format"], *place, losses or None, None, source, readable(part["payload"]))
 
 
 def _ranks(digests: pa.ChunkedArray) -> Any:
@@ -228,9 +252,12 @@ def _ranks(digests: pa.ChunkedArray) -> Any:
 
 
 def _grouped(table: pa.Table) -> tuple[Any, pa.Array]:
-    """The number of each part's group, and the groups' names (format and key) in their order; a part keyed by another's alias is in that
+    """The number of each part's group, and the groups' names (family of formats and key) in their order; a part keyed by another's alias is in that
     one's group."""
-    names = pc.binary_join_element_wise(table["format"], table["key"], "\0").combine_chunks()
+    family = table["format"].combine_chunks()
+    for format, head in FAMILY.items():
+        family = pc.if_else(pc.equal(family, format), head, family)
+    names = pc.binary_join_element_wise(family, table["key"].combine_chunks(), "\0")
     names = names.chunk(0) if isinstance(names, pa.ChunkedArray) else names
     unique = pc.unique(names)
     unique = unique.take(pc.sort_indices(unique))
@@ -240,7 +267,7 @@ def _grouped(table: pa.Table) -> tuple[Any, pa.Array]:
     flat, parents = pc.list_flatten(aliases), pc.list_parent_indices(aliases).to_numpy()
     if not len(flat):
         return group, unique
-    told = pc.binary_join_element_wise(table["format"].take(pa.array(parents)).combine_chunks(), flat, "\0")
+    told = pc.binary_join_element_wise(family.take(pa.array(parents)), flat, "\0")
     target = pc.index_in(told, unique).fill_null(-1).to_numpy().astype(np.int64)
     leader = np.arange(len(unique))
     for alias, parent in sorted(zip(target[target >= 0].tolist(), group[parents[target >= 0]].tolist(), strict=True)):

@@ -9,12 +9,18 @@ from typing import Any
 DEEPEST = 100
 TOO_DEEP = f"nested deeper than {DEEPEST} levels"
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.S)
+_ESCAPED = re.compile(rb"\\u00[57]")
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def many_brackets(data: bytes) -> bool:
     """May this JSON be too deep? Nearly always no, and cheap to see."""
     return data.count(b"{") + data.count(b"[") > DEEPEST
+
+
+def perhaps_deep(data: bytes) -> bool:
+    """The same of JSON whose texts will be taken apart: they may hide brackets as escapes."""
+    return many_brackets(data) or _ESCAPED.search(data) is not None
 
 
 def too_deep(value: Any) -> bool:

@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from flywheel.ingestion.depth import TOO_DEEP, many_brackets, too_deep, too_deep_text
+from flywheel.ingestion.depth import TOO_DEEP, many_brackets, perhaps_deep, too_deep, too_deep_text
 from flywheel.ingestion.finish import Batch, Entry, Finisher
-from flywheel.ingestion.formats.contract import Bad, Format, Item, Part, Skipped, Whole
+from flywheel.ingestion.formats.contract import Bad, Format, Item, Part, QuickFormat, Skipped, Whole
 from flywheel.ingestion.formats.flywheel import NAME as OWN
 from flywheel.ingestion.formats.registry import formats
 from flywheel.ingestion.quarantine import Rejected, readable
@@ -155,6 +155,7 @@ class Parser:
         self._settings = settings
         self._formats: dict[str, Format] = formats()
         self._named = None if settings.format == "auto" else self._formats.get(settings.format)
+        self._quick = {name: f.quick for name, f in self._formats.items() if isinstance(f, QuickFormat)}
         self._fast = settings.format in ("auto", OWN)
         self.finisher = Finisher(settings.ids, settings.source, settings.taxonomy)
         self.found = Parsed()
@@ -285,6 +286,11 @@ class Parser:
     def _items(self, row: Mapping[str, Any], line: Line, text: str) -> None:
         """What one row of a line holds. `text` is the row as it came."""
         format = self._named or self._claiming(row)
+        if (quick := self._quick.get(format.name)) is not None and (made := quick(row)) is not None:
+            self.found.formats[format.name] += 1
+            row_, losses = made
+            self._entries.append(Entry(row_, format.name, self._next(), line.number, line.offset, line.length, losses, raw=text))
+            return
         items = list(_guarded(format, row))
         self.found.formats[format.name] += len(items)
         for item, losses in items:
@@ -293,7 +299,7 @@ class Parser:
             if isinstance(item, Whole):
                 self._whole(item.row, format.name, line, seq, losses, raw)
             elif isinstance(item, Part):
-                if too_deep(item.payload):  # what a text held that the reader took apart
+                if perhaps_deep(line.data) and too_deep(item.payload):  # what a text held that the reader took apart
                     self._refuse(_place(line, seq), Rejected("invalid_field", TOO_DEEP), text, moment_of(row), row)
                     text = ""  # once: a line of a thousand such parts must not be kept a thousand times
                     continue

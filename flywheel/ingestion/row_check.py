@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from math import isfinite
 from typing import Any
 
@@ -30,16 +31,28 @@ def checked_row(row: Mapping[str, Any], name: str, losses: Counter[str]) -> tupl
     value = row.get("timestamp")
     if value is None:
         raise Rejected("missing_field", "timestamp is missing: a record belongs to the week of its request", "timestamp")
-    _refuse_infinite(row, "", 0)
-    moment = (parse_timestamp(value)[0] - EPOCH) // MICROSECOND
+    made = None
     if name != OWN:
-        try:
+        with suppress(Rejected):  # perhaps in a looser form
             made = convert(row)
-            if made.responses and made.messages and made.response is None and made.model is None:
-                return made, moment
-        except Rejected:
-            pass  # perhaps in a looser form
+    if made is None or not _finite(made, row):  # of several things that are wrong these come before the form
+        _refuse_infinite(row, "", 0)
+    moment = (parse_timestamp(value)[0] - EPOCH) // MICROSECOND
+    if made is not None and made.responses and made.messages and made.response is None and made.model is None:
+        return made, moment
     return convert(canonical_form(row, losses, name)), moment
+
+
+def _finite(made: CanonicalRow, row: Mapping[str, Any]) -> bool:
+    """Are all numbers of a typed row finite, as far as a look at its typed fields tells? Fields of any shape are looked through elsewhere."""
+    if made.feedback or row.get("consent") is not None or type(made.timestamp) is float:
+        return False
+    if any(type(v) is not str for held in (made.metadata, made.profile) if held for v in held.values()):
+        return False
+    for answer in made.responses or ():
+        if not isfinite(answer.temperature or 0) or not isfinite(answer.top_p or 0) or not all(map(isfinite, answer.token_logprobs or ())):
+            return False
+    return True
 
 
 def _refuse_infinite(value: Any, field: str, depth: int) -> None:

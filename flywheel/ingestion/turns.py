@@ -72,7 +72,7 @@ def message(value: Any, field: str, losses: Counter[str], *, strict: bool, diale
     role = OLD_ROLES.get(role, role) if isinstance(role, str) and not strict else role
     if role not in ROLES:
         raise Rejected("invalid_field", f"{field}.role must be one of {', '.join(ROLES)}", f"{field}.role")
-    if "content" not in turn and not turn.get("tool_calls") and not turn.get("function_call"):
+    if "content" not in turn and not any(turn.get(key) for key in ("tool_calls", "function_call", "refusal")):
         raise Rejected("missing_field", f"{field} has neither content nor tool calls", f"{field}.content")
     for key in turn:
         if key not in MESSAGE and key not in ("function_call", "refusal") and turn[key] not in (None, [], {}):
@@ -119,8 +119,10 @@ def tool_call(value: Any, field: str) -> dict[str, Any]:
     body = demand_object(call["function"], f"{field}.function") if "function" in call else call
     if not isinstance(body.get("name"), str):
         raise Rejected("missing_field", f"{field} names no function", f"{field}.name")
-    arguments = body.get("arguments", "{}")
-    if not isinstance(arguments, str):
+    arguments = body.get("arguments")
+    if arguments is None:
+        arguments = "{}"
+    elif not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False, sort_keys=True)
     made: dict[str, Any] = {"name": body["name"], "arguments": arguments}
     if call.get("id") is not None:

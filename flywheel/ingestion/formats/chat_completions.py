@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from flywheel.ingestion.formats.chat_completions_call import CALL_FIELDS, RESPONSES_FIELDS, Call, canonical_call, failure, no_call
+from flywheel.ingestion.formats.chat_completions_exchange import ASKED, REQUESTS, RESPONSES, Side, request_of, response_of
+from flywheel.ingestion.formats.chat_completions_quick import quick_row
 from flywheel.ingestion.formats.contract import Assembled, Bad, Item, Json, Skipped, Whole
 from flywheel.ingestion.formats.feedback import envelope_feedback
-from flywheel.ingestion.formats.pieces import carry_metadata, count_lost, empty, maybe_json, object_or_json, too_deep
+from flywheel.ingestion.formats.pieces import carry_metadata, count_lost, empty, too_deep
 from flywheel.ingestion.quarantine import Rejected
+from flywheel.ingestion.rows import CanonicalRow
 from flywheel.ingestion.turns import demand_object
 
 PASSED_ON = ("id", "timestamp", "conversation_id", "user_id", "domain", "task_type", "language", "template", "profile", "consent")
-ENVELOPE = frozenset({*PASSED_ON, "session_id", "feedback", "metadata", "request", "response", "error"})
+ENVELOPE = frozenset({*PASSED_ON, "session_id", "feedback", "metadata", *REQUESTS, *RESPONSES, "error"})
 MERGED = ENVELOPE | CALL_FIELDS
 MERGED_RESPONSES = ENVELOPE | RESPONSES_FIELDS
 BESIDE = {"id": "response_id", "user_id": "request_user"}
-ASKED = frozenset({"messages", "prompt", "input"})
 NVIDIA_KEYS = ("workload_id", "client_id")
 
 
@@ -32,24 +34,32 @@ def is_call(row: Json) -> bool:
     """Is this row one call in the words of the OpenAI API: request beside response, or one object that is both?"""
     if "choices" in row or "request" in row or isinstance(row.get("response"), Mapping):
         return True
+    if "request_body" in row and "response_body" in row:
+        return True
+    if "error" in row and "model" in row and "responses" not in row and not ASKED.isdisjoint(row):  # a merged one that failed
+        return True
     return isinstance(row.get("output"), list) and (row.get("object") == "response" or ("input" in row and "model" in row))
 
 
-def envelope_row(row: Json, format: str, more: frozenset[str], losses: Counter[str]) -> dict[str, Any]:
-    """The canonical row of a call and of what the logger wrote beside it. Raises `Rejected` with the field."""
-    merged = "request" not in row and not isinstance(row.get("response"), (Mapping, str))
+def envelope_row(row: Json, answered: Side | None, format: str, more: frozenset[str], losses: Counter[str]) -> dict[str, Any]:
+    """The canonical row of a call and of what the logger wrote beside it; `answered` is the response, where it is an object of its own.
+    Raises `Rejected` with the field."""
+    asked = request_of(row, format, losses)
+    merged = asked is None and answered is None
     if merged:
         call = Call(row, row, "", "", format)
         count_lost(row, (MERGED if "choices" in row else MERGED_RESPONSES) | more, f"{format}: ", losses)
     else:
-        response = object_or_json(row.get("response", {}), "response")
-        if "request" not in row and not ASKED.isdisjoint(row):  # the request's fields lie flat beside the response
+        response, answered_at = (answered.body, answered.path) if answered is not None else ({}, "response.")
+        if asked is None and not ASKED.isdisjoint(row):  # the request's fields lie flat beside the response
             request: Json = {k: row[k] for k in CALL_FIELDS | RESPONSES_FIELDS if k in row and k not in ENVELOPE}
-            call = Call(request, response, "", "response.", format)
+            call = Call(request, response, "", answered_at, format)
             count_lost(row, ENVELOPE | request.keys() | more, f"{format}: ", losses)
         else:
-            call = Call(object_or_json(row.get("request", {}), "request"), response, "request.", "response.", format)
-            count_lost(row, ENVELOPE | more, f"{format}: ", losses)
+            request, asked_at = (asked.body, asked.path) if asked is not None else ({}, "request.")
+            call = Call(request, response, asked_at, answered_at, format)
+            taken = {side.name for side in (asked, answered) if side is not None}
+            count_lost(row, (ENVELOPE - {*REQUESTS, *RESPONSES}) | taken | more, f"{format}: ", losses)
     made = canonical_call(call, losses)
     from_call = made.pop("metadata", {})
     for key in PASSED_ON:
@@ -84,20 +94,23 @@ class ChatCompletions:
             return False
         return is_call(row)
 
+    def quick(self, row: Json) -> tuple[CanonicalRow, Counter[str]] | None:
+        """The record and its losses, where the row is of the commonest kind."""
+        return quick_row(row, self.name, self.required)
+
     def items(self, row: Json, losses: Counter[str]) -> Iterator[Item]:
         """The row as one record. Raises `Rejected`."""
         for key in self.required:
             if not isinstance(row.get(key), str) or not row[key]:
                 raise Rejected("missing_field", f"{key} is missing: which workload does this row belong to?", key)
-        response = maybe_json(row.get("response"))
-        if isinstance(response, Mapping) and (kind := no_call(response)):
-            yield Skipped(kind)
-            return
         found: Counter[str] = Counter()
-        read = {**row, "response": maybe_json(row["response"])} if isinstance(row.get("response"), str) and "request" in row else row
         try:
-            failed = failure(read)
-            made = envelope_row(read, self.name, frozenset(self.required), found) if failed is None else {}
+            answered = response_of(row, self.name, found)
+            if answered is not None and (kind := no_call(answered.body)):
+                yield Skipped(kind)
+                return
+            failed = failure(row, answered)
+            made = envelope_row(row, answered, self.name, frozenset(self.required), found) if failed is None else {}
         except RecursionError:
             raise too_deep() from None
         if failed is not None:

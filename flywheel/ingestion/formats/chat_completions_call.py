@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from flywheel.ingestion.formats.chat_completions_exchange import Side
 from flywheel.ingestion.formats.chat_completions_responses import answer_of_items, finish_of, instructions_of, turns_of_items
 from flywheel.ingestion.formats.pieces import count_lost, empty, error_name, finish_reason, is_id, turn_of, without_none
 from flywheel.ingestion.quarantine import Rejected
@@ -54,16 +55,17 @@ def no_call(answer: Mapping[str, Any]) -> str | None:
     return "moderation" if isinstance(answer.get("results"), list) and "choices" not in answer else None
 
 
-def failure(row: Mapping[str, Any]) -> tuple[str, str] | None:
+def failure(row: Mapping[str, Any], answered: Side | None) -> tuple[str, str] | None:
     """Message and field, where the log says that the call failed and has no answer."""
-    response = row.get("response")
-    for holder, field in ((response, "response.error"), (row, "error")):
-        if isinstance(holder, Mapping) and not empty(holder.get("error")) and not holder.get("choices") and not holder.get("output"):
-            if field == "error" and isinstance(response, Mapping) and (response.get("choices") or response.get("output")):
-                continue
-            return f"the call failed: {error_name(holder['error'])}", field
-    if isinstance(response, Mapping) and response.get("status") in NO_ANSWER_YET and not response.get("output"):
-        return f"the call gave no answer: {response['status']}", "response.status"
+    response, path = (answered.body, answered.path) if answered is not None else ({}, "response.")
+    if response.get("choices") or response.get("output"):
+        return None
+    if not empty(response.get("error")):
+        return f"the call failed: {error_name(response['error'])}", f"{path}error"
+    if not empty(row.get("error")) and not row.get("choices") and not row.get("output"):
+        return f"the call failed: {error_name(row['error'])}", "error"
+    if response.get("status") in NO_ANSWER_YET:
+        return f"the call gave no answer: {response['status']}", f"{path}status"
     return None
 
 
@@ -124,7 +126,7 @@ def _sampling(call: Call, limit: str, losses: Counter[str]) -> dict[str, Any]:
     """The parameters of the request, and the prompt's length."""
     request = call.request
     made = {"model": _model(call), "temperature": request.get("temperature"), "top_p": request.get("top_p"), "seed": request.get("seed")}
-    made["max_tokens"] = request.get(limit, request.get("max_tokens"))
+    made["max_tokens"] = request.get("max_tokens") if request.get(limit) is None else request[limit]
     return made
 
 
@@ -163,7 +165,7 @@ def _answer(call: Call, value: Any, field: str, shared: dict[str, Any], losses: 
     count_lost(choice, CHOICE, f"{call.format}: {call.answered_at}choices[].", losses)
     if "message" in choice:
         given = demand_object(choice["message"], f"{field}.message")
-        said = turn_of({"role": "assistant", **given}, f"{field}.message", call.format, losses)
+        said = turn_of({**given, "role": given.get("role") or "assistant"}, f"{field}.message", call.format, losses)
     elif isinstance(choice.get("text"), str):
         said = {"content": _without_echo(call, choice["text"])}
     else:

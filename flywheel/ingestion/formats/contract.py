@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from flywheel.ingestion.rows import CanonicalRow
 
 Json = Mapping[str, Any]
 
@@ -65,6 +67,22 @@ class Assembled:
     rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     skipped: dict[int, str] = field(default_factory=dict)
     bad: dict[int, Bad] = field(default_factory=dict)
+
+
+@runtime_checkable
+class QuickFormat(Protocol):
+    """A format that has a short way for its commonest rows."""
+
+    def quick(self, row: Json) -> tuple[CanonicalRow, Counter[str]] | None:
+        """What `items` would give of a row that is a record by itself, as typed record and losses; None: it has to go the long way."""
+
+
+@runtime_checkable
+class QuickParts(Protocol):
+    """A format that has a short way for a group of one part."""
+
+    def quick_part(self, payload: Json) -> tuple[CanonicalRow, Counter[str]] | None:
+        """What `assemble` would give of this part alone, as typed record and losses; None: it has to go the long way."""
 
 
 class Format(Protocol):

@@ -13,10 +13,13 @@ from typing import Any
 from flywheel.ingestion.formats.contract import Assembled, Bad, Item, Json, Part, Skipped, Whole
 from flywheel.ingestion.formats.otel_attributes import EMPTY, loss_name
 from flywheel.ingestion.formats.otel_calls import assemble_trace
+from flywheel.ingestion.formats.otel_facts import response_id
 from flywheel.ingestion.formats.otel_kinds import CALL, CONTENT_EVENTS, DETAILS, EVALUATION, GUARDRAIL, RETRIEVAL, sort_of_span
+from flywheel.ingestion.formats.otel_quick import quick_call
 from flywheel.ingestion.formats.otel_seen import context_of, event_name
 from flywheel.ingestion.formats.otel_wire import METRICS, RESOURCES, SAID_ABOVE, SCOPES, any_value, identifier, keyed, plain, units
 from flywheel.ingestion.quarantine import Rejected
+from flywheel.ingestion.rows import CanonicalRow
 
 CONTAINERS = frozenset({*RESOURCES, *SCOPES, *METRICS})
 
@@ -44,6 +47,10 @@ class OtelFormat:
     def items(self, row: Json, losses: Counter[str]) -> Iterator[Item]:
         """Each span and log record of the row."""
         return otlp_items(row, losses, self.name)
+
+    def quick_part(self, payload: Json) -> tuple[CanonicalRow, Counter[str]] | None:
+        """The record and its losses, where a trace of one part is of the commonest kind."""
+        return quick_call(payload, self.name)
 
     def assemble(self, key: str, parts: Sequence[Json], losses: Counter[str]) -> Assembled:
         """The calls of one trace."""
@@ -93,7 +100,7 @@ def span_item(span: Mapping[str, Any], payload: dict[str, Any], path: str, forma
                 raise Rejected("missing_field", f"{prefix}{name} is missing", f"{prefix}{name}")
     except Rejected as refused:
         return Bad(refused.reason, refused.message, refused.field, payload)
-    response = plain(found.get("gen_ai.response.id"))
+    response = response_id(found)
     aliases = [f"span:{span_id}"]
     if response:
         aliases.append(f"response:{response}")

@@ -52,7 +52,7 @@ SLOTS: dict[str, tuple[str, int]] = {
 }  # fmt: skip
 # facts that a record keeps in its metadata, under one name whatever the dialect calls them
 KEPT = {
-    "gen_ai.provider.name": "provider", "gen_ai.system": "provider", "llm.system": "provider", "llm.provider": "provider",
+    "gen_ai.provider.name": "provider", "gen_ai.system": "provider", "llm.system": "provider", "llm.provider": "provider", "llm.vendor": "provider",
     "tag.tags": "tags", "gen_ai.agent.name": "gen_ai.agent.name", "gen_ai.agent.id": "gen_ai.agent.id",
     "gen_ai.openai.response.system_fingerprint": "system_fingerprint", "openai.response.system_fingerprint": "system_fingerprint",
     "gen_ai.response.system_fingerprint": "system_fingerprint",
@@ -66,6 +66,7 @@ KEPT_OF_RESOURCE = {
 TREES = (
     ("llm.input_messages.", "inputs"), ("llm.output_messages.", "outputs"), ("gen_ai.prompt.", "prompts"), ("gen_ai.completion.", "completions"),
     ("retrieval.documents.", "documents"), ("llm.prompts.", "texts"), ("llm.choices.", "outputs"),
+    ("llm.completions.", "completions"),  # OpenLLMetry before the conventions
 )  # fmt: skip
 OPEN = ("metadata.", "traceloop.association.properties.")  # the application's own names below these
 # says what kind of span this is, repeats what other attributes say, or speaks of the machine and the wire
@@ -85,6 +86,7 @@ UNFLATTENED = frozenset({
     "llm.invocation_parameters", "gen_ai.retrieval.documents", "gen_ai.prompt", "gen_ai.completion", "metadata.consent",
 })  # fmt: skip
 EMPTY: tuple[Any, ...] = (None, "", [], {})
+OF_TOKENS = "token"  # none of a kind of tokens says nothing
 INDEX = re.compile(r"(?<=\.)-?[0-9]+(?=\.|$)")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,99}")
 Tree = dict[int, dict[str, Any]]
@@ -129,7 +131,7 @@ def sort_attributes(attributes: Mapping[str, Any], lost: Lost) -> Sorted:
                 fields[rest] = value
         elif kind == "kept":
             metadata.setdefault(what, value)
-        elif kind == "lost":
+        elif kind == "lost" and not (value == 0 and OF_TOKENS in what):
             lost.add(what)
     return made
 

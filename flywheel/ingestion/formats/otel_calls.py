@@ -77,11 +77,12 @@ class _Trace:
         for call in self.calls:
             self._read(call)
         self.calls = [c for c in self.calls if c.facts is not None]
-        self._join_sightings()
-        self.calls = [c for c in self.calls if c.into is None]
         lost = Lost(self.format)
-        self._join_judgements(lost)
-        self._join_context(lost)
+        if len(self.seen) > 1 or not self.calls:  # a call alone in its trace has nothing to be joined with
+            self._join_sightings()
+            self.calls = [c for c in self.calls if c.into is None]
+            self._join_judgements(lost)
+            self._join_context(lost)
         for call in self.calls:
             self._write(call, losses)
         losses.update(lost.counts)
@@ -235,9 +236,12 @@ class _Trace:
                 beside.setdefault(parent, []).append((call.main.time or "", n, call))
         for calls in beside.values():
             calls.sort(key=lambda c: c[:2])
+        told: set[str] = set()
         for seen in self.seen:
-            if seen.sort not in (RETRIEVAL, GUARDRAIL):
+            if seen.sort not in (RETRIEVAL, GUARDRAIL) or seen.span in told:  # exported twice: said once
                 continue
+            if seen.span is not None:
+                told.add(seen.span)
             try:
                 context = read_retrieval(seen, self.format) if seen.sort == RETRIEVAL else read_guardrail(seen)
             except Rejected as refused:

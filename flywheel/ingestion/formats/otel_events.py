@@ -66,7 +66,8 @@ def _message(name: str, fields: Mapping[str, Any], lost: Lost) -> Turn:
 
 
 def _choice(fields: Mapping[str, Any], position: int, lost: Lost) -> tuple[int, Turn]:
-    index = fields.get("index", position)
+    index = fields.get("index")
+    index = position if index is None else index
     if isinstance(index, str) and index.isascii() and index.isdigit() and len(index) < 7:
         index = int(index)
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < 10**6:

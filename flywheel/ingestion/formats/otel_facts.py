@@ -15,7 +15,7 @@ from flywheel.ingestion.formats.otel_attributes import EMPTY, Sorted, Tree, loss
 from flywheel.ingestion.formats.otel_events import Event, completion_of, prompt_of, read_events
 from flywheel.ingestion.formats.otel_indexed import answers_of_tree, logprobs_of, parsed, raw_request, raw_response, turns_of_tree
 from flywheel.ingestion.formats.otel_messages import Lost, Turn, answers_of, finish_reason, system_turn, text_id, turns_of
-from flywheel.ingestion.formats.otel_wire import number
+from flywheel.ingestion.formats.otel_wire import number, plain
 from flywheel.ingestion.formats.pieces import consent_statement
 from flywheel.ingestion.quarantine import Rejected
 
@@ -156,6 +156,19 @@ def _is_error(raw: Any) -> bool:
     """A response without an answer in it: what some instrumentations leave of it is its id and model."""
     value = parsed(raw) if isinstance(raw, str) else raw
     return isinstance(value, dict) and not ({"choices", "role", "content"} & set(value))
+
+
+def response_id(found: Mapping[str, Any]) -> str | int | None:
+    """The response's id in attributes as `keyed` gives them: what judgements written elsewhere know the call by."""
+    for key in ("gen_ai.response.id", "llm.response.id"):
+        told: str | int | None = plain(found.get(key))
+        if told is not None:
+            return told
+    raw = plain(found.get("output.value"))
+    said = parsed(raw) if isinstance(raw, str) and '"id"' in raw else None
+    if isinstance(said, dict) and isinstance(said.get("id"), str) and not RESPONSE_MARKS.isdisjoint(said):
+        return str(said["id"])
+    return None
 
 
 def _from_response(raw: Mapping[str, Any], found: Sorted, facts: Facts) -> None:

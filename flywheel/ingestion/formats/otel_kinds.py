@@ -27,9 +27,12 @@ CHOICE, PROMPT, COMPLETION = "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.c
 CONTENT_EVENTS = frozenset({*MESSAGE_EVENTS, CHOICE, PROMPT, COMPLETION})
 CALL_KEYS = frozenset({
     "gen_ai.request.model", "gen_ai.response.model", "gen_ai.response.id", "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.prompt",
-    "gen_ai.completion", "llm.model_name", "llm.request.type",
+    "gen_ai.completion", "llm.model_name", "llm.request.type", "llm.request.model",
 })  # fmt: skip
-CALL_PREFIXES = ("gen_ai.prompt.", "gen_ai.completion.", "llm.input_messages.", "llm.output_messages.", "llm.invocation_parameters")
+CALL_PREFIXES = (
+    "gen_ai.prompt.", "gen_ai.completion.", "llm.input_messages.", "llm.output_messages.", "llm.invocation_parameters", "llm.prompts.",
+    "llm.completions.",
+)  # fmt: skip
 OTHERS = (
     ("http", ("http.", "url.")), ("database", ("db.",)), ("messaging", ("messaging.",)), ("rpc", ("rpc.",)), ("tool", ("gen_ai.tool.", "mcp.")),
     ("agent", ("gen_ai.agent.",)),

@@ -11,6 +11,7 @@ from flywheel.ingestion.formats.otel_feedback import Judgement, feedback_of
 from flywheel.ingestion.formats.otel_seen import Seen
 from flywheel.ingestion.quarantine import Rejected
 
+TOTAL = "completion tokens (a total over several choices)"
 OF_THE_REQUEST = ("temperature", "top_p", "seed", "max_tokens", "prompt_tokens")
 
 
@@ -80,7 +81,7 @@ def _responses(facts: Facts, answers: Sequence[dict[str, Any]], context: Sequenc
         if len(answers) == 1:
             asked["completion_tokens"] = said["completion_tokens"]
         else:
-            facts.lost.add("completion tokens (a total over several choices)")
+            facts.lost.add(TOTAL)
     ordered = sorted(context, key=lambda c: c.time)
     ids = list(dict.fromkeys([*facts.documents, *(i for c in ordered for i in c.documents)]))
     if ids:

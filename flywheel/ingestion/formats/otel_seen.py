@@ -63,8 +63,9 @@ def read_part(payload: Mapping[str, Any], index: int) -> Seen:
                     attributes=payload)  # fmt: skip
     items, item, resource = alone(payload)
     seen = _span(item, index) if items == "spans" else _log(item, index)
-    if resource is not None:
-        _resource(resource, seen)
+    seen.resource, lost = of_resource(resource)
+    for name in lost:
+        seen.lose(name)
     return seen
 
 
@@ -144,12 +145,19 @@ def _log(record: Mapping[str, Any], index: int) -> Seen:
     return seen
 
 
-def _resource(resource: Any, seen: Seen) -> None:
+def of_resource(resource: Any) -> tuple[dict[str, Any], list[str]]:
+    """What a resource says that a record keeps, and the names of what is lost of it. Raises `Rejected`."""
+    kept: dict[str, Any] = {}
+    lost: list[str] = []
+    if resource is None:
+        return kept, lost
     if not isinstance(resource, dict):
         raise Rejected("invalid_field", "resource must be an object", "resource")
     for key, value in attributes(resource.get("attributes"), "resource.attributes").items():
+        if value in EMPTY:
+            continue
         if (name := KEPT_OF_RESOURCE.get(key)) is not None:
-            if value not in EMPTY:
-                seen.resource.setdefault(name, value)
-        elif value not in EMPTY and not key.startswith(OF_THE_MACHINE):
-            seen.lose(f"resource {loss_name(key)}")
+            kept.setdefault(name, value)
+        elif not key.startswith(OF_THE_MACHINE):
+            lost.append(f"resource {loss_name(key)}")
+    return kept, lost

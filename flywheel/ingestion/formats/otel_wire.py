@@ -6,7 +6,6 @@ Phoenix's `/spans/otlpv1` snake_case names with every unused member of a union a
 
 from __future__ import annotations
 
-import json
 import math
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flywheel.ingestion.formats.contract import Bad
+from flywheel.ingestion.formats.pieces import quick_json
 from flywheel.ingestion.quarantine import Rejected
 from flywheel.ingestion.timestamps import parse_timestamp
 from flywheel.ingestion.turns import kind
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DEEPEST = 64  # levels of nested values: more is an attack, and would end the interpreter's stack
-DECODE = json.JSONDecoder().decode
 # name of a container -> the items in it
 RESOURCES = {"resourceSpans": "spans", "resource_spans": "spans", "resourceLogs": "logRecords", "resource_logs": "logRecords"}
 SCOPES = {
@@ -191,7 +190,7 @@ def moment(value: Any, field: str) -> str | None:
 def from_json(text: str) -> Any:
     """JSON text as a value. Raises `ValueError` on anything else, too deep a nesting included."""
     try:
-        value = DECODE(text)
+        value = quick_json(text)
         if text.count("[") + text.count("{") > DEEPEST:  # it cannot be deeper than that
             demand_shallow(value, "JSON text")
     except (RecursionError, Rejected):
@@ -218,8 +217,11 @@ Unit = tuple[str, Mapping[str, Any], dict[str, Any], str]  # "spans" | "logRecor
 def units(row: Mapping[str, Any]) -> Iterator[Unit | Bad]:
     """Every span and log record of an OTLP row. Each comes with a row that holds nothing else, so that it can be kept and read again
     by itself. What stands in the place of a list or an object is bad as a whole. Raises `Rejected` before the first item only."""
-    holders = [(name, items, True) for name, items in RESOURCES.items() if name in row]
-    holders += [(name, items, False) for name, items in SCOPES.items() if name in row]
+    holders = [(name, items, True) for name, items in RESOURCES.items() if row.get(name) is not None]
+    holders += [(name, items, False) for name, items in SCOPES.items() if row.get(name) is not None]
+    if not holders and METRICS.isdisjoint(row):
+        name = next((n for n in (*RESOURCES, *SCOPES) if n in row), "resourceSpans")
+        raise Rejected("missing_field", f"{name} is null: a list was to be here", name)
     for name, _, _ in holders:
         if not isinstance(row[name], list):
             raise Rejected("invalid_field", f"{name} must be a list, is {kind(row[name])}", name)

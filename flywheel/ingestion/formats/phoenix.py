@@ -31,7 +31,7 @@ class PhoenixFormat:
         if isinstance(data, list) and row.keys() <= PAGE:
             if not data:  # the last page may be empty
                 return "next_cursor" in row
-            return isinstance(data[0], Mapping) and (_is_span(data[0]) or _is_annotation(data[0]))
+            return any(isinstance(held, Mapping) and (_is_span(held) or _is_annotation(held)) for held in data)
         return _is_span(row) or _is_annotation(row)
 
     def items(self, row: Json, losses: Counter[str]) -> Iterator[Item]:

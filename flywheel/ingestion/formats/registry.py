@@ -13,6 +13,8 @@ ORDER = (
     ("stored_completions", "STORED"), ("tensorzero", "TENSORZERO"), ("chat_completions", "NVIDIA"),
     ("chat_completions", "OPENAI"), ("flywheel", "FLYWHEEL"),
 )  # fmt: skip
+# formats whose parts tell of the same calls: Phoenix's annotations belong to spans that a collector may have written
+FAMILY = {"phoenix": "otel"}
 
 
 @cache
