@@ -9,9 +9,10 @@ import warnings
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from assets.partitions import weekly
-from flywheel.governance import consent_verdict, residual_leaks, residual_verdict
+from flywheel.governance import consent_verdict, residual_verdict, stored_leaks
 from flywheel.records import Verdict
 from flywheel.rounds import demand_context
 from flywheel.training import promotion_verdict
@@ -50,9 +51,9 @@ def described(verdict: Verdict) -> dict[str, Any]:
 def consent_gate(context: dg.AssetCheckExecutionContext, store: Store) -> dg.AssetCheckResult:
     round = context.partition_key
     manifest = store.home.lake.demand("consented_logs", round)
-    table = store.home.lake.read("consented_logs", round, ["record_id", "subject_id", "timestamp"])
+    rows = (pa.Table.from_batches([b]) for b in store.home.lake.batches("consented_logs", round, ["subject_id", "timestamp"], rows=65_536))
     retention = store.home.settings.governance.retention
-    verdict = consent_verdict(table, store.ledger, sha256=manifest.sha256, round=round, now=store.now(), retention=retention)
+    verdict = consent_verdict(rows, store.ledger, sha256=manifest.sha256, round=round, now=store.now(), retention=retention)
     return shown(store.verdicts.record(verdict))
 
 
@@ -61,7 +62,7 @@ def residual_leak_gate(context: dg.AssetCheckExecutionContext, store: Store) -> 
     round = context.partition_key
     manifest = store.home.lake.demand("redacted_logs", round)
     with store.vault() as vault:
-        leaks = residual_leaks(store.home.lake.read("redacted_logs", round), vault)
+        leaks = stored_leaks(store.home.lake.batches("redacted_logs", round), vault)
     return shown(store.verdicts.record(residual_verdict(manifest.sha256, leaks, round, store.now())))
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from flywheel.governance.identity import Identity, alias_name, identifying_type
     from flywheel.governance.provenance import ProvenanceLog
     from flywheel.governance.redaction import REDACTION_VERSION, redact_logs, redact_text, redact_texts
+    from flywheel.governance.redaction_round import RoundRedaction
     from flywheel.governance.residual import Leak, excluded_values, residual_leaks, residual_verdict
+    from flywheel.governance.residual_gate import stored_leaks
     from flywheel.governance.vault import Vault
 
 # at first use: a process that reads logs needs none of what redaction needs
@@ -30,13 +32,13 @@ PLACES = {
     "filter_consented": "consent_rules", "permitted": "consent_rules", "Identity": "identity", "alias_name": "identity",
     "identifying_type": "identity", "ProvenanceLog": "provenance", "REDACTION_VERSION": "redaction", "redact_logs": "redaction",
     "redact_text": "redaction", "redact_texts": "redaction", "Leak": "residual", "excluded_values": "residual",
-    "residual_leaks": "residual", "residual_verdict": "residual", "Vault": "vault",
+    "residual_leaks": "residual", "residual_verdict": "residual", "RoundRedaction": "redaction_round", "stored_leaks": "residual_gate", "Vault": "vault",
 }  # fmt: skip
 __all__ = [
     "REDACTION_VERSION", "Ask", "AuditReport", "ConsentCheck", "ConsentLedger", "Identity", "Leak", "Permission", "ProvenanceLog", "Retention",
-    "Statement", "Vault", "alias_name", "allowed_rows", "consent_ledger", "consent_verdict", "excluded_values", "filter_consented",
+    "RoundRedaction", "Statement", "Vault", "alias_name", "allowed_rows", "consent_ledger", "consent_verdict", "excluded_values", "filter_consented",
     "identifying_type", "make_consent_event", "permitted", "provenance_log", "redact_logs", "redact_text", "redact_texts", "residual_leaks",
-    "residual_verdict", "verify_audit",
+    "residual_verdict", "stored_leaks", "verify_audit",
 ]  # fmt: skip
 
 

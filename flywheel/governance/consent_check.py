@@ -8,6 +8,7 @@ so retention ends too early rather than too late. A subject that cannot be found
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -18,9 +19,12 @@ import pyarrow.compute as pc
 from flywheel.errors import ConsentMissing
 from flywheel.governance.consent import ConsentLedger
 from flywheel.governance.consent_rules import Permission, Retention, filter_consented, limited, permitted
-from flywheel.records import Purpose
-from flywheel.storage import Home
+from flywheel.records import LogRecord, Purpose
+from flywheel.storage import Home, empty_table
+from flywheel.storage.partition import PartitionWriter
 from flywheel.weeks import previous_round, window
+
+PART_ROWS = 16_384  # rows of a file of `consented_logs`
 
 
 class ConsentCheck:
@@ -54,12 +58,36 @@ class ConsentCheck:
         known = _joined(self.home, table, lacking) if lacking else table
         return permitted(known, self.ledger, purpose, self.now, self.retention)
 
-    def consented(self, records: pa.Table, round: str) -> tuple[pa.Table, dict[str, int], dict[str, Any]]:
-        """`filter_consented` for labeling: the records, why the others are left out, and the facts of the question."""
-        ask = self.ask("labeling")
-        ask(records.select(["subject_id", "timestamp"]))
-        table, reasons = filter_consented(records, self.ledger, now=self.now, round=round, retention=self.retention)
-        return table, reasons, ask.facts
+    def consented(self, records: Iterable[pa.RecordBatch], round: str, partition: PartitionWriter) -> tuple[dict[str, int], dict[str, Any]]:
+        """`filter_consented` for labeling, a few records at a time and all judged at one moment: those that are permitted go into `partition`.
+        Why the others are left out, and the facts of the question."""
+        check = ConsentCheck(self.home, now=self.now)
+        ask, reasons = check.ask("labeling"), Counter[str]()
+        waiting: list[pa.Table] = []
+        for batch in records:
+            table = pa.Table.from_batches([batch])
+            ask(table.select(["subject_id", "timestamp"]))
+            kept, why = filter_consented(table, check.ledger, now=check.now, round=round, retention=check.retention)
+            reasons.update(why)
+            waiting.append(kept)
+            if sum(t.num_rows for t in waiting) >= PART_ROWS:
+                waiting = _written(waiting, partition)
+        if not reasons:  # a week without a record
+            kept, why = filter_consented(empty_table(LogRecord), check.ledger, now=check.now, round=round, retention=check.retention)
+            reasons.update(why)
+            waiting.append(kept)
+        if not partition.parts or any(t.num_rows for t in waiting):
+            partition.write(pa.concat_tables(waiting))
+        return dict(reasons), ask.facts
+
+
+def _written(waiting: list[pa.Table], partition: PartitionWriter) -> list[pa.Table]:
+    """What is left once files of just so many rows are written: where the rows were cut before does not show."""
+    table = pa.concat_tables(waiting)
+    while table.num_rows >= PART_ROWS:
+        partition.write(table.slice(0, PART_ROWS))
+        table = table.slice(PART_ROWS)
+    return [table.combine_chunks()]
 
 
 class Ask:
@@ -77,6 +105,14 @@ class Ask:
         self.reasons.update(found.reasons)
         self.ended.update(found.ended)
         return table.filter(found.mask)
+
+    def batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """The rows of each batch that may be used, all judged at the moment of the first."""
+        fixed = Ask(ConsentCheck(self._check.home, now=self._check.now), self.purpose)
+        fixed.reasons, fixed.ended = self.reasons, self.ended
+        for batch in batches:
+            self.asked += batch.num_rows
+            yield fixed(pa.Table.from_batches([batch]))
 
     @property
     def refused(self) -> int:

@@ -79,6 +79,9 @@ def columns_of(lines: Sequence[Line]) -> pa.Table:
     return pa.table([a.dictionary_encode() if f.name in WORDS else a for a, f in zip(arrays, SCHEMA, strict=True)], schema=SCHEMA)
 
 
+REMEMBERED = 4  # answers
+
+
 @dataclass(frozen=True)
 class LedgerState:
     """Every event of the ledger, in its order (`SCHEMA`), and the hash of the last line."""
@@ -180,15 +183,29 @@ class LedgerState:
 
     def last_words(self, purpose: str, at: datetime, known_at: datetime | None = None) -> Ints:
         """Of each subject, the place of the event that decides about `purpose` at the moment `at`, and -1 at the end and where there is
-        none: the last by `effective_at`, of one moment the withdrawal, then the last of the ledger. `known_at`: by what was recorded then."""
+        none: the last by `effective_at`, of one moment the withdrawal, then the last of the ledger. `known_at`: by what was recorded then.
+        The last few answers are remembered: a table is asked about a few rows at a time."""
+        key = (purpose, micros(at), None if known_at is None else micros(known_at))
+        if key not in self._answered:
+            while len(self._answered) >= REMEMBERED:
+                self._answered.pop(next(iter(self._answered)))
+            self._answered[key] = self._last_words(*key)
+        return self._answered[key]
+
+    @cached_property
+    def _answered(self) -> dict[tuple[str, int, int | None], Ints]:
+        return {}
+
+    def _last_words(self, purpose: str, at: int, known_at: int | None) -> Ints:
         effective = self.time("effective_at")
-        heard = self.says("purpose", purpose) & (effective <= micros(at))
+        heard = self.says("purpose", purpose) & (effective <= at)
         if known_at is not None:
-            heard &= self.time("recorded_at") <= micros(known_at)
+            heard &= self.time("recorded_at") <= known_at
         index = np.flatnonzero(heard)
         order = index[np.lexsort((index, self.withdrawn[index], effective[index]))]
         decided = np.full(len(self.subjects) + 1, -1, np.int64)
         decided[self.subject[order]] = order  # of several, the last assignment stands
+        decided.flags.writeable = False
         return decided
 
     def places(self, subject_ids: pa.ChunkedArray | pa.Array) -> Ints:

@@ -1,7 +1,7 @@
 """Redaction: records of consented conversations in, the same records with aliases in place of personal data out.
 
-Deterministic: same records, key, settings and version give the same bytes in any order and process. What was found goes to the vault, in
-one transaction a round, under a keyed token; the text holds only the conversation's short alias.
+Deterministic: same records, key, settings and version give the same bytes in any order and process. What was found goes to the vault
+under a keyed token; the text holds only the conversation's short alias. A whole round goes by shards: `redaction_round`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -32,9 +33,34 @@ JSON_COLUMNS = ("metadata", "profile")
 CARRIED = tuple(n for n in RedactedRecord.model_fields if n in ConsentedRecord.model_fields)
 
 
+@dataclass(frozen=True)
+class Redacted:
+    """Redacted rows, and what the vault must know of them. `findings` holds raw values: it goes nowhere but to the vault.
+
+    `literals` are (conversation, alias) of aliases that the log itself held; `stats`: counts (records, conversations, texts, spans by type and by
+    layer), the version of redaction and the recogniser that read (name and hashes, for an audit).
+    """
+
+    table: pa.Table
+    conversations: list[str]
+    findings: list[tuple[Finding, str]]
+    literals: list[tuple[str, str]]
+    stats: dict[str, Any]
+
+
 def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettings, round: str) -> tuple[pa.Table, dict[str, Any]]:
-    """ConsentedRecord rows to RedactedRecord rows in the same order, and facts: counts (records, texts, spans by type
-    and by layer), the redaction's version and the recogniser that read (name and hashes, for an audit).
+    """ConsentedRecord rows to RedactedRecord rows in the same order, and counts (`Redacted.stats`); the vault remembers what was found.
+
+    All in memory and in this process: for a stored round see `redaction_round`. Raises like `redact_records`.
+    """
+    found = redact_records(consented, settings=settings, round=round)
+    vault.remember_round(round, found.findings, found.conversations)
+    vault.reserve(round, found.literals)
+    return found.table, found.stats
+
+
+def redact_records(consented: pa.Table, *, settings: GovernanceSettings, round: str) -> Redacted:
+    """ConsentedRecord rows, whole conversations of them, to RedactedRecord rows in the same order. Needs no key and no vault.
 
     Every text of a record passes, as the schema declares (`fields`). `content_sha256` becomes the hash of the redacted content: one of raw
     content would let a reader try names. Raises `IntegrityError` on a field without declaration or a raw id in an id column.
@@ -89,15 +115,31 @@ def redact_logs(consented: pa.Table, *, vault: Vault, settings: GovernanceSettin
             row["content_sha256"] = _content_hash(row)
             row["spans"] = [{"type": t, "count": counts[number][t]} for t in sorted(counts[number])]
             types.update(counts[number])
-    vault.remember_round(round, findings, talks)
-    vault.reserve(round, literals)
     table = to_table(RedactedRecord, [redacted[i] for i in range(len(rows))])
     facts = {
         "records": len(rows), "conversations": len(talks), "texts": n_texts, "spans": sum(types.values()), "spans_by_type": dict(sorted(types.items())),
         "spans_by_layer": dict(sorted(layers.items())), "redaction_version": REDACTION_VERSION,
         "recogniser": detector.recogniser(),
     }  # fmt: skip
-    return table.cast(arrow_schema(RedactedRecord)), facts
+    return Redacted(table.cast(arrow_schema(RedactedRecord)), order, findings, literals, facts)
+
+
+def added_up(stats: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`Redacted.stats` of several parts as that of the whole."""
+    kinds = {name: Counter[str]() for name in ("spans_by_type", "spans_by_layer")}
+    total: Counter[str] = Counter(records=0, conversations=0, texts=0, spans=0)
+    for part in stats:
+        total.update({name: part[name] for name in ("records", "conversations", "texts", "spans")})
+        for name, counted in kinds.items():
+            counted.update(part[name])
+    # one fingerprint, one recogniser: all parts name the same
+    recogniser = stats[0]["recogniser"] if stats else {}
+    return {
+        **total,
+        **{name: dict(sorted(c.items())) for name, c in kinds.items()},
+        "redaction_version": REDACTION_VERSION,
+        "recogniser": recogniser,
+    }
 
 
 def _talk_texts(rows: list[dict[str, Any]], places: list[int], redacted: dict[int, dict[str, Any]], round: str) -> list[tuple[int, Text]]:

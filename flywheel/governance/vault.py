@@ -150,7 +150,7 @@ class Vault:
             key = (token, found.subject_id, found.conversation_id)
             holders[key] = max(holders.get(key, 0), int(found.certain))
             made.append(token)
-        there = self._demand_same(meaning)
+        there = self._demand_same(meaning, copies)
         # in the order of the trees' keys: three times as fast as in the order of the text
         fresh = sorted((key, value) for key, value in copies.items() if key[1] not in there.get(key[0], ()))
         self._keys.ensure(owner for (_, owner), _ in fresh)
@@ -165,21 +165,26 @@ class Vault:
         )
         return made
 
-    def _demand_same(self, meaning: dict[str, tuple[str, str]]) -> dict[str, set[str]]:
-        """Of the tokens that are stored already, whose copies there are; each must mean what it is about to mean."""
+    def _demand_same(self, meaning: dict[str, tuple[str, str]], wanted: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+        """Of the tokens that are stored already, which of the `wanted` (token, owner) copies there are; each token must mean what it is about
+        to mean. One copy tells: a value that a hundred thousand subjects share is not read a hundred thousand times."""
         there: dict[str, set[str]] = {}
         tokens = list(meaning)
         for start in range(0, len(tokens), AT_ONCE):
             part = tokens[start : start + AT_ONCE]
             marks = ",".join("?" * len(part))
             rows = self._db.execute(
-                f"select token, type, kid, owner, sealed from entries join copies using (token) where token in ({marks}) order by token, owner",  # noqa: S608
+                f"select e.token, type, kid, owner, sealed from entries e join copies c on c.token = e.token "  # noqa: S608
+                f"and c.owner = (select min(owner) from copies where token = e.token) where e.token in ({marks})",
                 part,
             ).fetchall()
             for token, type, kid, owner, sealed in rows:
-                if token not in there and (type, folded(self._open(token, type, kid, owner, sealed))) != meaning[token]:
+                if (type, folded(self._open(token, type, kid, owner, sealed))) != meaning[token]:
                     raise IntegrityError(f"token {token} holds another value: the vault was altered; restore it from its backup")
-                there.setdefault(token, set()).add(owner)
+                there[token] = set()
+        for token, owner in wanted:
+            if token in there and self._db.execute("select 1 from copies where token = ? and owner = ?", (token, owner)).fetchone():
+                there[token].add(owner)
         return there
 
     def remember(self, identities: Iterable[Identity]) -> int:
@@ -191,10 +196,29 @@ class Vault:
         conversations before. One transaction: a crash leaves the old notes."""
         listed = list(findings)
         with self._transaction():
-            self._db.executemany("delete from aliases where conversation_id = ? and round = ?", [(c, round) for c in conversations])
             tokens = self._store([f for f, _ in listed])
-            rows = {(f.conversation_id, round, alias, token) for (f, alias), token in zip(listed, tokens, strict=True)}
-            self._db.executemany("insert or ignore into aliases values (?, ?, ?, ?)", sorted(rows))
+            self._note(round, conversations, {(f.conversation_id, alias, token) for (f, alias), token in zip(listed, tokens, strict=True)})
+
+    def note_round(self, round: str, parts: Iterable[tuple[Iterable[str], Iterable[tuple[str, str, str]]]]) -> None:
+        """For each part its conversations, and (conversation, alias, token) of what a round's redaction found in them (token empty: an alias
+        that the log itself held), in place of what that round had noted before. The values are stored already. One transaction over all
+        parts: a crash leaves the old notes. A value that was erased meanwhile gets no note."""
+        with self._transaction():
+            for conversations, notes in parts:
+                self._note(round, conversations, notes)
+
+    def _note(self, round: str, conversations: Iterable[str], notes: Iterable[tuple[str, str, str]]) -> None:
+        self._db.executemany("delete from aliases where conversation_id = ? and round = ?", [(c, round) for c in conversations])
+        self._db.executemany(
+            "insert or ignore into aliases select ?1, ?2, ?3, ?4 where ?4 = '' or exists "
+            "(select 1 from holders indexed by holders_by_conversation where conversation_id = ?1 and token = ?4)",
+            [(conversation, round, alias, token) for conversation, alias, token in sorted(notes)],
+        )
+
+    def holds(self, holders: Iterable[tuple[str, str, str]]) -> bool:
+        """Are all these (token, subject, conversation) stored still? Not so after an erasure, or in a vault that was restored."""
+        query = "select 1 from holders where token = ? and subject_id = ? and conversation_id = ?"
+        return all(self._db.execute(query, holder).fetchone() for holder in holders)
 
     def erase_subject(self, subject_id: str) -> int:
         """Destroy what only this subject holds: values, aliases, and the pages they lay on. Returns how many values are gone."""

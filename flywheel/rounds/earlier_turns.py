@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from flywheel.rounds.context import pool_rounds
@@ -14,23 +14,24 @@ if TYPE_CHECKING:
 IDS = ["record_id", "conversation_id", "subject_id", "timestamp"]
 
 
-def earlier_records(home: Home, round: str, records: pa.Table, *, allowed: Callable[[pa.Table], pa.Table]) -> pa.Table | None:
-    """Consented records of the weeks before `round` in its pool whose conversation has a record in `records`, as far as their subjects
-    allow it still (`allowed` gives those rows: who has withdrawn since must not come back as history). None where there are none.
+def earlier_records(
+    home: Home, round: str, goes_on: Callable[[pa.Array], pa.BooleanArray], *, allowed: Callable[[pa.Table], pa.Table]
+) -> Iterator[pa.Table]:
+    """Consented records of the weeks before `round` in its pool whose conversation goes on in it (`goes_on` tells of conversation ids), as
+    far as their subjects allow it still (`allowed` gives those rows: who has withdrawn since must not come back as history). A few at a time.
 
     Of a week in which no conversation goes on only the ids are read.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted = pc.unique(records["conversation_id"])
-    parts = []
     for key in pool_rounds(home, round)[:-1]:
-        if home.lake.manifest("consented_logs", key) is None or not len(wanted):
+        if home.lake.manifest("consented_logs", key) is None:
             continue
-        ids = home.lake.read("consented_logs", key, IDS)
-        goes_on = pc.is_in(ids["conversation_id"], value_set=wanted)
-        if pc.any(goes_on).as_py():
-            rows = home.lake.read("consented_logs", key, [*IDS, "messages", "responses"]).filter(goes_on)
-            parts.append(allowed(rows))
-    return pa.concat_tables(parts) if parts else None
+        ids = home.lake.batches("consented_logs", key, ["conversation_id"])
+        if not any(pc.any(goes_on(batch.column("conversation_id"))).as_py() for batch in ids):
+            continue
+        for batch in home.lake.batches("consented_logs", key, [*IDS, "messages", "responses"]):
+            rows = pa.Table.from_batches([batch]).filter(goes_on(batch.column("conversation_id")))
+            if rows.num_rows:
+                yield allowed(rows)

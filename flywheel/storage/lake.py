@@ -19,9 +19,9 @@ import pyarrow as pa
 from flywheel.errors import BadInput, IntegrityError, NotFound
 from flywheel.records import RESTRICTED_TABLES, TABLES, TableManifest
 from flywheel.storage.arrow import arrow_schema, empty_table
-from flywheel.storage.files import sync_folder
+from flywheel.storage.files import sha256_file, sync_folder
 from flywheel.storage.objects import LocalObjects, Objects, open_objects
-from flywheel.storage.parquet import parquet_bytes, read_parquet
+from flywheel.storage.parquet import parquet_batches, parquet_bytes, read_parquet
 from flywheel.storage.partition import PartitionWriter, files_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Lake:
     ) -> TableManifest:  # fmt: skip
         """Put a partition in place. `data` must have exactly the table's columns (`flywheel.records.TABLES`); `facts` is JSON that
         belongs to the partition (parameters, counts). Returns the manifest. Raises `BadInput` on a column that does not fit."""
-        conformed = self._conform(table, round, data)
+        conformed = self.conformed(table, round, data)
         payload = parquet_bytes(conformed)
         sha256 = hashlib.sha256(payload).hexdigest()
         manifest = TableManifest(
@@ -69,7 +69,8 @@ class Lake:
         if zone.get(f"{folder}/manifest.json") != body:
             zone.put(f"{folder}/manifest.json", body)
 
-    def _conform(self, table: str, round: str, data: pa.Table) -> pa.Table:
+    def conformed(self, table: str, round: str, data: pa.Table) -> pa.Table:
+        """`data` in the table's columns and types. Raises `BadInput` on what does not fit."""
         if table not in TABLES:
             raise BadInput(f"{table} is not a table of the lake; add it to flywheel.records.TABLES")
         schema = arrow_schema(TABLES[table])
@@ -111,18 +112,25 @@ class Lake:
         return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
 
     def batches(self, table: str, round: str, columns: Sequence[str] | None = None, rows: int = 8_192) -> Iterator[pa.RecordBatch]:
-        """The partition's rows a few at a time, in order; of a partition of several files one is in memory. Raises like `read`."""
-        for payload in self._payloads(self.demand(table, round)):
-            yield from read_parquet(payload, columns).to_batches(max_chunksize=rows)
+        """The partition's rows a few at a time, in order: a row group is in memory, of an object store's files one. Raises like `read`."""
+        manifest = self.demand(table, round)
+        zone = self.zone(table)
+        if not isinstance(zone, LocalObjects):
+            for payload in self._payloads(manifest):
+                yield from read_parquet(payload, columns).to_batches(max_chunksize=rows)
+            return
+        for file, sha256 in files_of(manifest):
+            path = Path(zone.address(f"{table}/round={round}/{file}"))
+            if not path.exists() or sha256_file(path) != sha256:
+                raise _altered(manifest, file)
+            yield from parquet_batches(path, columns, rows)
 
     def _payloads(self, manifest: TableManifest) -> Iterator[bytes]:
         zone, folder = self.zone(manifest.table), f"{manifest.table}/round={manifest.round}"
         for file, sha256 in files_of(manifest):
             payload = zone.get(f"{folder}/{file}")
             if payload is None or hashlib.sha256(payload).hexdigest() != sha256:
-                raise IntegrityError(
-                    f"{manifest.table}[{manifest.round}]: {file} is missing or altered; `flywheel audit verify` shows the extent"
-                )
+                raise _altered(manifest, file)
             yield payload
 
     def read_rounds(self, table: str, rounds: Sequence[str]) -> pa.Table:
@@ -191,3 +199,7 @@ class Lake:
             connection.execute(f'create or replace view "{table}" as select * replace (cast(round as date) as round) from {source}')  # noqa: S608
             made.append(table)
         return made
+
+
+def _altered(manifest: TableManifest, file: str) -> IntegrityError:
+    return IntegrityError(f"{manifest.table}[{manifest.round}]: {file} is missing or altered; `flywheel audit verify` shows the extent")

@@ -7,7 +7,8 @@ from Python buffers, 0 of 60 from Arrow's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,3 +26,9 @@ def read_parquet(payload: bytes, columns: Sequence[str] | None = None) -> pa.Tab
     own = pa.BufferOutputStream()
     own.write(payload)
     return pq.read_table(pa.BufferReader(own.getvalue()), columns=list(columns) if columns else None)
+
+
+def parquet_batches(path: Path, columns: Sequence[str] | None = None, rows: int = 8_192) -> Iterator[pa.RecordBatch]:
+    """The rows of a file a few at a time: of a file of several row groups one is in memory. Raises `pa.ArrowInvalid` where it is no Parquet."""
+    with pa.OSFile(str(path)) as file, pq.ParquetFile(file, pre_buffer=False) as opened:
+        yield from opened.iter_batches(batch_size=rows, columns=list(columns) if columns else None, use_threads=False)

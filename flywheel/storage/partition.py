@@ -17,8 +17,11 @@ from flywheel.records import TABLES, TableManifest, TablePart
 from flywheel.storage.arrow import arrow_schema
 from flywheel.storage.files import sync_folder
 from flywheel.storage.objects import LocalObjects
+from flywheel.storage.parquet import parquet_bytes
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from flywheel.storage.lake import Lake
 
 
@@ -87,6 +90,13 @@ class PartitionWriter:
             else:
                 self._zone.put(name, path.read_bytes())
         self._parts.append(part)
+
+    def write(self, data: pa.Table) -> None:
+        """The next file, of these rows. The same rows give the same bytes as `Lake.write`. Raises `BadInput` like it."""
+        payload = parquet_bytes(self._lake.conformed(self.table, self.round, data))
+        path = self.scratch(len(self._parts))
+        path.write_bytes(payload)
+        self.add(path, data.num_rows, hashlib.sha256(payload).hexdigest())
 
     @property
     def parts(self) -> list[TablePart]:

@@ -82,7 +82,7 @@ def test_the_logs_are_filtered_by_it_and_the_gate_judges_by_it(tmp_path: Path) -
     assert kept["legal_basis"].to_pylist() == ["contract"]
     late, _ = filter_consented(logs, ledger, now=T0 + 5 * DAY, round="2026-01-05", retention={"training": {"*": 2}})
     assert late["purposes"].to_pylist() == [["labeling", "evaluation"]] * 2
-    verdict = consent_verdict(logs, ledger, sha256="0" * 64, round="2026-01-05", now=T0 + 20 * DAY, retention=RULES)
+    verdict = consent_verdict([logs], ledger, sha256="0" * 64, round="2026-01-05", now=T0 + 20 * DAY, retention=RULES)
     assert (verdict.state, verdict.thresholds) == ("fail", {"purpose": "labeling", "retention_days.consent": 10})
     assert "retention ended 1" in verdict.reasons[0]
 

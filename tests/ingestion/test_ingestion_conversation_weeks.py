@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,12 @@ def write(home: Home, round: str, *records: dict[str, Any]) -> pa.Table:
     return table
 
 
+def history(home: Home, round: str, now: pa.Table, allowed: Callable[[pa.Table], pa.Table]) -> pa.Table | None:
+    wanted = pc.unique(now["conversation_id"])
+    parts = list(earlier_records(home, round, lambda ids: pc.is_in(ids, value_set=wanted), allowed=allowed))
+    return pa.concat_tables(parts) if parts else None
+
+
 def as_it_is(table: pa.Table) -> pa.Table:
     return table
 
@@ -51,25 +58,25 @@ def as_it_is(table: pa.Table) -> pa.Table:
 def test_history_comes_from_the_weeks_of_the_pool(home: Home) -> None:
     write(home, R1, record(home, R1, 1, "My name is Ann Lee.", "Hello Ann."))
     now = write(home, R2, record(home, R2, 170, "Where is it?", "On its way."), record(home, R2, 171, "Thanks", "Bye.", "bob"))
-    earlier = earlier_records(home, R2, now, allowed=as_it_is)
+    earlier = history(home, R2, now, as_it_is)
     assert earlier is not None
     assert earlier.num_rows == 1
     found, _ = assemble_conversations(now, earlier)
     assert [[m["content"] for m in ms] for ms in found["messages"].to_pylist()] == [
         ["My name is Ann Lee.", "Hello Ann.", "Where is it?"], ["Thanks"],
     ]  # fmt: skip
-    assert earlier_records(home, R1, now, allowed=as_it_is) is None, "never from the week itself or later"
+    assert history(home, R1, now, as_it_is) is None, "never from the week itself or later"
 
 
 def test_a_week_in_which_no_conversation_goes_on_gives_nothing(home: Home) -> None:
     write(home, R1, {**record(home, R1, 1, "a", "b"), "conversation_id": "other"})
-    assert earlier_records(home, R2, write(home, R2, record(home, R2, 170, "c", "d")), allowed=as_it_is) is None
+    assert history(home, R2, write(home, R2, record(home, R2, 170, "c", "d")), as_it_is) is None
 
 
 def test_who_has_withdrawn_since_does_not_come_back_as_history(home: Home) -> None:
     write(home, R1, record(home, R1, 1, "secret", "b"))
     now = write(home, R2, record(home, R2, 170, "c", "d"))
-    nobody = earlier_records(home, R2, now, allowed=lambda t: t.filter(pc.equal(t["subject_id"], "nobody")))
+    nobody = history(home, R2, now, lambda t: t.filter(pc.equal(t["subject_id"], "nobody")))
     assert assemble_conversations(now, nobody)[0].equals(now)
 
 
@@ -79,7 +86,7 @@ def test_one_redaction_sees_the_whole_conversation(home: Home) -> None:
     profile = {"name": "Maren Okafor"}
     first = write(home, R1, record(home, R1, 1, asked, "Hello Maren, I see SF-204417.", **profile))
     second = write(home, R2, record(home, R2, 170, "Any news of SF-204417, or of SF-999111?", "None, Maren.", **profile))
-    whole, _ = assemble_conversations(second, earlier_records(home, R2, second, allowed=as_it_is))
+    whole, _ = assemble_conversations(second, history(home, R2, second, as_it_is))
     with closing(Vault.open(home)) as vault:
         texts = [redacted(t, vault, home, r) for t, r in ((first, R1), (whole, R2))]
     assert texts[1][: len(texts[0])] == texts[0]
