@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
@@ -22,7 +23,7 @@ from flywheel.ingestion.consent_fields import FIELDS, PURPOSES
 from flywheel.ingestion.narrow import struct
 from flywheel.ingestion.timestamps import usual_times
 
-ROWS = 2_048  # at once
+ROWS = (16_384, 2_048)  # at once: as many as a chunk mostly has, and where these were refused
 SAMPLED = 8  # lines of a run that are looked at for their fields
 MOST_FIELDS = 200  # of a profile
 PATIENCE = 3  # runs of a chunk that may be refused beyond those that were taken
@@ -73,18 +74,18 @@ class Lane:
         """What became of a run."""
         self._refused += -1 if taken else 1
 
-    def read(self, data: bytes, count: int) -> Columns:
-        """So many lines, each of which starts with `{` and ends with `}`. Raises `NotOrdinary`."""
+    def read(self, data: bytes, start: int, end: int, count: int) -> Columns:
+        """So many lines, each of which begins with `{` and ends with `}`. Raises `NotOrdinary`."""
         if not self._known:
-            self._learn(data)
+            self._learn(data, start, end)
         try:
-            return self._columns(data, count)
+            return self._columns(data, start, end, count)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, NotOrdinary):
-            self._learn(data)  # for the next one
+            self._learn(data, start, end)  # for the next one
             raise NotOrdinary from None
 
-    def _learn(self, data: bytes) -> None:
-        for line in _some(data):
+    def _learn(self, data: bytes, start: int, end: int) -> None:
+        for line in _some(data, start, end):
             try:
                 row = msgspec.json.decode(line)
             except (ValueError, RecursionError):
@@ -114,11 +115,11 @@ class Lane:
         fields += [(n, pa.list_(pa.struct(list(known[n].items())))) for n in ("messages", "responses")]
         return pa.schema([*fields, *((n, pa.struct(list(known[n].items()))) for n in ("profile", "consent") if known.get(n))])
 
-    def _columns(self, data: bytes, count: int) -> Columns:
-        own = pa.BufferOutputStream()  # not the interpreter's memory: see `flywheel.storage.parquet`
-        own.write(data)
+    def _columns(self, data: bytes, start: int, end: int, count: int) -> Columns:
+        own = pa.allocate_buffer(end - start)  # not the interpreter's memory: see `flywheel.storage.parquet`
+        np.frombuffer(own, np.uint8)[:] = np.frombuffer(data, np.uint8, end - start, start)
         table = pj.read_json(
-            pa.BufferReader(own.getvalue()), read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            pa.BufferReader(own), read_options=pj.ReadOptions(use_threads=False, block_size=end - start + 1),
             parse_options=pj.ParseOptions(explicit_schema=self._schema(), unexpected_field_behavior="error"),
         )  # fmt: skip
         table.validate(full=True)  # that texts are UTF-8
@@ -149,19 +150,19 @@ class Lane:
         answers = struct(RESPONSE, {"text": answered["text"], "tool_calls": None, "generation": generation})
         return Columns(
             count, flat, pa.ListArray.from_arrays(held["messages"].offsets, turns), said,
-            pa.ListArray.from_arrays(held["responses"].offsets, answers), answered, profile, _consent(held.get("consent")), b"\\" not in data,
+            pa.ListArray.from_arrays(held["responses"].offsets, answers), answered, profile, _consent(held.get("consent")), data.find(b"\\", start, end) < 0,
         )  # fmt: skip
 
 
 OWN_NAMES = ("record_id", "conversation_id", "user_id")  # a profile's fields of these names are told apart from the row's ids elsewhere
 
 
-def _some(data: bytes) -> Iterator[bytes]:
+def _some(data: bytes, start: int, end: int) -> Iterator[bytes]:
     """A few lines, from all over the text."""
     for number in range(SAMPLED):
-        start = data.find(b"\n", len(data) * number // SAMPLED) + 1 if number else 0
-        end = data.find(b"\n", start)
-        yield data[start : end if end >= 0 else len(data)]
+        first = data.find(b"\n", start + (end - start) * number // SAMPLED, end) + 1 if number else start
+        after = data.find(b"\n", first, end)
+        yield data[first : after if after >= 0 else end]
 
 
 def _demand(held: bool) -> None:

@@ -128,19 +128,25 @@ class Parser:
         if data[:1] != b"{" and not data.strip():  # a million empty lines need no list of them
             return self.found
         lines = Lines.of(data)
-        count = len(lines.start)
-        for start in range(0, count, ROWS):
-            if self._quick(lines, start, min(start + ROWS, count)):
-                continue
-            for first in range(start, min(start + ROWS, count), BATCH):
-                numbers = range(first, min(first + BATCH, start + ROWS, count))
-                if not self._at_once(lines, numbers):
-                    for number in numbers:
-                        self._one(lines, number)
-                if len(self._entries) >= BATCH:
-                    self._flush()
+        for first in range(0, len(lines.start), ROWS[0]):
+            self._run(lines, first, min(first + ROWS[0], len(lines.start)), ROWS)
         self._flush()
         return self.found
+
+    def _run(self, lines: Lines, first: int, after: int, sizes: Sequence[int]) -> None:
+        """Some lines: at once where all of them are ordinary, else in smaller runs."""
+        if self._quick(lines, first, after):
+            return
+        size = sizes[1] if len(sizes) > 1 else BATCH
+        for start in range(first, after, size):
+            end = min(start + size, after)
+            if len(sizes) > 1:
+                self._run(lines, start, end, sizes[1:])
+            elif not self._at_once(lines, range(start, end)):
+                for number in range(start, end):
+                    self._one(lines, number)
+            if len(self._entries) >= BATCH:
+                self._flush()
 
     def _ordinary(self, lines: Lines, first: int, after: int) -> bool:
         """May these be rows of our own form, one a line?"""
@@ -154,7 +160,7 @@ class Parser:
         places = {"seq": np.arange(seq, seq + after - first), "line": np.arange(first, after), "offset": lines.start[first:after],
                   "length": lines.length[first:after]}  # fmt: skip
         try:
-            table = self.finisher.finish_columns(self._lane.read(lines.data[start:end], after - first), places)
+            table = self.finisher.finish_columns(self._lane.read(lines.data, start, end, after - first), places)
         except NotOrdinary:
             table = None
         self._lane.settle(taken=table is not None)
