@@ -24,7 +24,7 @@ from flywheel.ingestion.narrow import struct
 from flywheel.ingestion.timestamps import usual_times
 
 ROWS = (16_384, 2_048)  # at once: as many as a chunk mostly has, and where these were refused
-SAMPLED = 8  # lines of a run that are looked at for their fields
+SAMPLED = 100  # lines of a run that are looked at for their fields: where one of them is odd, the others are not even read
 MOST_FIELDS = 200  # of a profile
 PATIENCE = 3  # runs of a chunk that may be refused beyond those that were taken
 TEXT = pa.string()
@@ -76,34 +76,34 @@ class Lane:
 
     def read(self, data: bytes, start: int, end: int, count: int) -> Columns:
         """So many lines, each of which begins with `{` and ends with `}`. Raises `NotOrdinary`."""
-        if not self._known:
-            self._learn(data, start, end)
-        try:
-            return self._columns(data, start, end, count)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, NotOrdinary):
-            self._learn(data, start, end)  # for the next one
-            raise NotOrdinary from None
-
-    def _learn(self, data: bytes, start: int, end: int) -> None:
         for line in _some(data, start, end):
             try:
-                row = msgspec.json.decode(line)
+                _demand(self._learn(msgspec.json.decode(line)))
             except (ValueError, RecursionError):
-                continue
-            if isinstance(row, dict):
-                self._note("", row, TOP)
-                for name, kinds in (("messages", TURN), ("responses", ANSWER)):
-                    held = row.get(name)
-                    for item in held if isinstance(held, list) else ():
-                        self._note(name, item, kinds)
-                self._note("consent", row.get("consent"), SAID)
-                profile = row.get("profile")
-                if isinstance(profile, dict) and len(profile) <= MOST_FIELDS:
-                    self._note("profile", profile, dict.fromkeys(profile, TEXT))
+                raise NotOrdinary from None
+        try:
+            return self._columns(data, start, end, count)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise NotOrdinary from None
 
-    def _note(self, place: str, value: Any, kinds: Kinds) -> None:
-        if isinstance(value, dict):
-            self._known.setdefault(place, {}).update((k, kinds[k]) for k in value if k in kinds)
+    def _learn(self, row: Any) -> bool:
+        """Note what fields a row has. Could it be an ordinary one?"""
+        if type(row) is not dict:
+            return False
+        turns, answers, profile = row.pop("messages", None), row.pop("responses", None), row.pop("profile", None)
+        fits = self._note("consent", row.pop("consent", None), SAID) and self._note("", row, TOP)
+        for name, held, kinds in (("messages", turns, TURN), ("responses", answers, ANSWER)):
+            fits = fits and type(held) is list and all(self._note(name, item, kinds) for item in held)
+        names = dict.fromkeys(profile, TEXT) if type(profile) is dict else {}
+        return fits and len(names) <= MOST_FIELDS and self._note("profile", profile, names)
+
+    def _note(self, place: str, value: Any, kinds: Kinds) -> bool:
+        if value is None:
+            return place not in ("messages", "responses")
+        if type(value) is not dict or not all(k in kinds and _is(v, kinds[k]) for k, v in value.items()):
+            return False
+        self._known.setdefault(place, {}).update((k, kinds[k]) for k in value)
+        return True
 
     def _schema(self) -> pa.Schema:
         known = self._known
@@ -163,6 +163,12 @@ def _some(data: bytes, start: int, end: int) -> Iterator[bytes]:
         first = data.find(b"\n", start + (end - start) * number // SAMPLED, end) + 1 if number else start
         after = data.find(b"\n", first, end)
         yield data[first : after if after >= 0 else end]
+
+
+def _is(value: Any, kind: pa.DataType) -> bool:
+    if kind == TEXT or value is None:
+        return value is None or type(value) is str
+    return type(value) in ((list,) if pa.types.is_list(kind) else (int,) if pa.types.is_integer(kind) else (int, float))
 
 
 def _demand(held: bool) -> None:
