@@ -241,12 +241,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ours[name] = measure(folders[name], scratch, few, options.cores, 1)
     for name, found in ours.items():
         found["ratio_a_record"] = round(found["seconds"] / found["rows"] / (base / options.rows), 2)
+        found["processor_ratio_a_record"] = round(found["processor_us_a_record"] / (duck_processor / options.rows * 1e6), 2)
         print(
             f"{name:20} {found['rows']:>9} rows {found['seconds']:>8.2f} s   x{found['ratio_a_record']:<6} {found['peak_megabytes']:>6} MB"
+            f"   {found['processor_us_a_record']:>6} us of processor, x{found['processor_ratio_a_record']}"
         )
     others = max(f["ratio_a_record"] for n, f in ours.items() if n != "canonical")
     measured = {
         "canonical_ratio": ours["canonical"]["ratio_a_record"],
+        "canonical_processor_ratio": ours["canonical"]["processor_ratio_a_record"],
         "other_ratio_a_record": others,
         "peak_megabytes": max(f["peak_megabytes"] for f in ours.values()),
     }

@@ -24,7 +24,8 @@ from flywheel.ingestion.chunks import Workshop
 from flywheel.ingestion.finish import Entry, Finisher
 from flywheel.ingestion.formats.contract import Assembled, Bad, QuickParts
 from flywheel.ingestion.formats.registry import FAMILY, formats
-from flywheel.ingestion.parse import BATCH, Parsed, Refused
+from flywheel.ingestion.parse import BATCH
+from flywheel.ingestion.parsed import Parsed, Refused
 from flywheel.ingestion.quarantine import Rejected, readable
 from flywheel.ingestion.reading import Occurrence
 from flywheel.ingestion.row_check import as_text, checked_row, clean, from_canonical_json, moment_of

@@ -21,11 +21,11 @@ class Checks:
         self._labels: set[str | None] = {None}
 
     def regular(self, rows: Fields, said: Fields, answered: Fields) -> bool:
-        """Would no row be refused or changed by `check`? True where ids are text, labels known, and no text is blank or absent."""
+        """Would no row be refused or changed by `check`? True where ids are text, labels short, and no text is blank or absent."""
         texts, named = (said["content"], answered["text"]), [rows[n] for n in NAMES]
         return (
             all(map(all, texts)) and not any(any(map(str.isspace, t)) for t in texts)
-            and all(map(_ordinary, named)) and {*rows["domain"], *rows["task_type"], *rows["language"]} <= self._labels
+            and all(map(_ordinary, named)) and all(map(self.known, {*rows["domain"], *rows["task_type"], *rows["language"]} - self._labels))
             and [] not in said["tool_calls"] and [] not in answered["tool_calls"] and all(rows["messages"]) and all(rows["responses"])
         )  # fmt: skip
 
@@ -38,14 +38,20 @@ class Checks:
             text_id(row.id, "id"), text_id(row.conversation_id, "conversation_id"), text_id(row.user_id, "user_id"),
         )  # fmt: skip
 
+    def known(self, label: str) -> bool:
+        """Is this label one? It is not looked at again."""
+        if not LABEL.fullmatch(label):
+            return False
+        if len(self._labels) < KNOWN_LABELS:
+            self._labels.add(label)
+        return True
+
     def _label(self, row: CanonicalRow) -> None:
         """Short labels only: these fields pass redaction unread."""
         for name in LABELS:
             value = getattr(row, name)
-            if value is not None and not LABEL.fullmatch(value):
+            if value is not None and not self.known(value):
                 raise Rejected("invalid_field", f"{name} must be a short label (letters, digits, space . + / - _; at most 64)", name)
-            if len(self._labels) < KNOWN_LABELS:
-                self._labels.add(value)
 
 
 def _ordinary(ids: Any) -> bool:

@@ -67,7 +67,7 @@ class Workshop:
                 pa.default_memory_pool().release_unused()
                 if collecting:
                     gc.enable()
-        return Made(key, content, len(data), lines, not data.strip(), grown)
+        return Made(key, content, len(data), lines, data[:1] != b"{" and not data.strip(), grown)
 
 
 def _read(path: Path | None, chunk: Chunk) -> bytes:

@@ -31,7 +31,7 @@ def _week(merge: Merge, reading: Reading, joined: Joined, week: int, latest: int
     for run in merge.runs:
         if str(week) not in run.segment.meta["weeks"]:
             continue
-        table = run.segment.rows_of(["timestamp", "id_high", "content_high"])
+        table = run.segment.keys(["timestamp", "id_high", "content_high"])
         time = table["timestamp"].cast("int64").to_numpy()
         first, last = np.searchsorted(time, [start, min(start + WEEK_US, latest + 1)])
         if first < last:
@@ -59,5 +59,6 @@ def _mixed(time: Any, id_: Any, content: Any) -> Any:
 
 
 def _digest(parts: list[Any]) -> str:
-    every = np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
+    every = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
+    every = every[np.append(True, every[1:] != every[:-1])] if len(every) else every  # each once
     return f"{len(every)}:{int(every.sum(dtype=np.uint64)):016x}"

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import islice, repeat
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flywheel.governance.identity import identifying_type, named_type
-from flywheel.ingestion.checks import Checks
+from flywheel.ingestion.checks import LABELS, Checks
 from flywheel.ingestion.columns import Fields, Values, answers_of, fields_of, nested_columns, turns_of
 from flywheel.ingestion.consent_fields import statement_of, withdrawals_in
-from flywheel.ingestion.identities import flat_profile
+from flywheel.ingestion.formats.flywheel import NAME as OWN
+from flywheel.ingestion.json_text import digests, lists, objects, written
+from flywheel.ingestion.lane import Columns
+from flywheel.ingestion.profiles import fields_of_profiles, flat_profiles, parts_of, with_ids
 from flywheel.ingestion.quarantine import Rejected
-from flywheel.ingestion.rows import CanonicalRow
+from flywheel.ingestion.rows import CanonicalRow, Message, Response
 from flywheel.ingestion.taxonomy import Taxonomy
 from flywheel.ingestion.timestamps import microseconds
 from flywheel.storage.ids import Ids
@@ -32,7 +37,9 @@ from flywheel.storage.ids import Ids
 PLACE = {"seq": pa.int32(), "line": pa.int32(), "offset": pa.int64(), "length": pa.int32()}
 TEXT, STAMP = pa.string(), pa.timestamp("us", "UTC")
 KNOWN_SUBJECTS = 200_000
-OWN_NAMES = frozenset({"record_id", "conversation_id", "user_id"})
+RAW_IDS = {"record_id": "id", "conversation_id": "conversation_id", "user_id": "user_id"}
+IDENTITIES = pa.schema([("subject_id", TEXT), ("kind", TEXT), ("value", TEXT)])
+HEX = np.array([int.from_bytes(b"%02x" % n, "little") for n in range(256)], "<u2")
 _SUBJECTS: dict[str, dict[str, str]] = {}
 NO_ZONE = "time zone not said, read as UTC"
 FAULTS = (Rejected, ValueError, OverflowError, RecursionError)
@@ -61,6 +68,7 @@ class Batch:
     format: str | Sequence[str]
     places: Mapping[str, Any]  # by the names of `PLACE`
     losses: Sequence[Counter[str] | None] | None = None
+    cells: Fields | None = None  # the rows by columns, where that is known
 
     def of(self, number: int) -> str:
         """A row's format."""
@@ -76,15 +84,14 @@ class Unfit(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """What a batch's rows say beside their text: number of the statement, JSON texts, content hash, and how many fields were logged of a
-    profile (ids are added to it)."""
+    """What a batch's rows say beside their text: number of the statement, JSON texts, the fields that were logged of a profile (to the text
+    ids are added), and content hashes, one after the other."""
 
     statements: list[int]
     metadata: list[bytes]
-    flat: list[dict[str, str]]
-    logged: list[int]
-    profiles: list[bytes]
-    content: list[str]
+    logged: list[dict[str, str]]
+    profiles: Values | pa.Array
+    content: bytes
 
 
 @dataclass
@@ -96,15 +103,15 @@ class Finisher:
     taxonomy: Taxonomy
     statements: dict[str, int] = field(default_factory=dict)  # canonical JSON -> number
     losses: dict[str, int] = field(default_factory=lambda: {"{}": 0})  # canonical JSON of counts -> number
-    identities: dict[tuple[str, str, str], None] = field(default_factory=dict)  # a set that keeps its order
+    identities: list[pa.Table] = field(default_factory=list)  # what profiles tell about who someone is, again and again
 
     def __post_init__(self) -> None:
-        self._record = self.ids.series("record", self.source)
+        self._records = self.ids.digests("record", self.source)
         self._conversation, self._subject = self.ids.series("conversation"), self.ids.series("subject")
         self._subjects = _SUBJECTS.setdefault(self.ids.fingerprint, {})  # users come again in later chunks
         self._conversations: dict[str, str] = {}
         self._said: dict[bytes, int | Rejected] = {b"null": -1}
-        self._checks = Checks()
+        self.checks = Checks()
         self._kinds: dict[str, str | None] = {}
         self._encoder, self._sorted = msgspec.json.Encoder(), msgspec.json.Encoder(order="sorted")
 
@@ -117,25 +124,28 @@ class Finisher:
     def finish_batch(self, batch: Batch) -> tuple[pa.Table | None, list[Unfit]]:
         """The same of a batch. Rows are given their one form where they are."""
         rows, kept = batch.rows, range(len(batch.rows))
-        moments, zoneless, wrong = microseconds([r.timestamp for r in rows])
+        cells = cells_of(rows) if batch.cells is None else batch.cells
+        moments, zoneless, wrong = microseconds(cells["timestamp"])
         bad = {n: Unfit(n, why, None) for n, why in wrong.items()}
-        cells = fields_of(CanonicalRow, rows)
         said, answered = turns_of(cells), answers_of(cells)
-        written = None
-        if not bad and self._checks.regular(cells, said, answered):
+        made = None
+        if not bad and self.checks.regular(cells, said, answered):
             with suppress(*FAULTS):
-                written = self._written(cells, moments)
-        if written is None:
+                made = self._written(cells, moments)
+        if made is None:
             for number, row in enumerate(rows):
                 if number not in bad and (why := self._wrong(row, moments[number])):
                     bad[number] = Unfit(number, why, moments[number])
             kept = [n for n in kept if n not in bad]  # type: ignore[assignment]
             if not kept:
                 return None, list(bad.values())
-            cells, moments = fields_of(CanonicalRow, [rows[n] for n in kept]), [moments[n] for n in kept]
-            said, answered, written = turns_of(cells), answers_of(cells), self._written(cells, moments)
+            cells, moments = cells_of([rows[n] for n in kept]), [moments[n] for n in kept]
+            said, answered, made = turns_of(cells), answers_of(cells), self._written(cells, moments)
+        # (see also `finish_columns`, which gives the same of what needs no second look)
         losses = self._losses(batch, kept, zoneless)
-        table = self._table(cells, moments, written) | nested_columns(cells, said, answered)
+        table = self._table(cells, moments, made) | nested_columns(cells, said, answered)
+        for part, profiles in parts_of(made.logged):
+            self._remember(table["subject_id"][part], fields_of_profiles(profiles))
         table["format"] = (
             pa.repeat(pa.scalar(batch.format, TEXT), len(kept)) if isinstance(batch.format, str) else pa.array([batch.format[n] for n in kept], TEXT)
         )  # fmt: skip
@@ -143,6 +153,52 @@ class Finisher:
             table[name] = pa.array(batch.places[name] if not bad else [batch.places[name][n] for n in kept], kind)
         table["losses"] = pa.array(losses, pa.int32())
         return pa.table(table), sorted(bad.values())
+
+    def finish_columns(self, read: Columns, places: Mapping[str, Any]) -> pa.Table | None:
+        """The same of rows that the quick lane has read; None where one of them is no record."""
+        flat, plain = read.flat, read.plain
+        try:
+            statements = self._statement_numbers(read.consent, read.count)
+        except FAULTS:
+            return None
+        raw = {n: written(flat[c], plain=plain) for n, c in RAW_IDS.items() if flat[c].null_count < read.count}
+        logged = {n: written(v, plain=plain) for n, v in read.profile.items()} | raw
+        profiles = objects({n: logged[n] for n in sorted(logged)})
+        turns = {f: written(read.said[f], plain=plain) for f in Message.__struct_fields__ if f in read.said}
+        answers = {f: written(read.answered[f], plain=plain) for f in Response.__struct_fields__ if f in read.answered}
+        texts = objects({
+            **{n: written(flat[n], plain=plain) for n in CanonicalRow.__struct_fields__ if n in flat and n != "id"},
+            "messages": lists(objects(turns), read.messages), "responses": lists(objects(answers), read.responses), "profile": profiles,
+        })  # fmt: skip
+        cells = {**{n: flat[n].to_pylist() for n in RAW_IDS.values()}, **{n: flat[n] for n in LABELS}}
+        given = {"raw_id": flat["id"], "raw_conversation": flat["conversation_id"], "raw_user": flat["user_id"],
+                 "metadata": pa.repeat(pa.scalar("{}", TEXT), read.count)}  # fmt: skip
+        said = _Written(statements, [], [], profiles.values, digests(texts.values))
+        table = self._table(cells, flat["timestamp"], said, given) | {"messages": read.messages, "responses": read.responses}
+        self._remember(table["subject_id"], iter(read.profile.items()))
+        table["format"] = pa.repeat(pa.scalar(OWN, TEXT), read.count)
+        for name, kind in PLACE.items():
+            table[name] = pa.array(places[name], kind)
+        table["losses"] = pa.repeat(pa.scalar(0, pa.int32()), read.count)
+        return pa.table(table)
+
+    def _statement_numbers(self, said: pa.StructArray | None, count: int) -> list[int]:
+        """Raises `Rejected`."""
+        if said is None:
+            return [-1] * count
+        fields = [pc.binary_join(f, ",") if pa.types.is_list(f.type) else f for f in said.flatten()]
+        which = said.is_valid().to_numpy(zero_copy_only=False).astype(np.int64)
+        for encoded in (f.dictionary_encode() for f in fields):
+            if encoded.null_count or len(encoded.dictionary) > 1:
+                code = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+                which = np.unique(which * (len(encoded.dictionary) + 1) + code, return_inverse=True)[1]
+        _, first, which = np.unique(which, return_index=True, return_inverse=True)
+        numbers = np.full(len(first), -1)
+        for one in np.argsort(first).tolist():
+            value = said[int(first[one])].as_py()
+            if value is not None:
+                numbers[one] = self._statement(self._encoder.encode({k: v for k, v in value.items() if v is not None}))
+        return list(numbers[which].tolist())
 
     def _losses(self, batch: Batch, kept: Sequence[int], zoneless: set[int]) -> list[int]:
         if batch.losses is None and not zoneless:
@@ -158,8 +214,8 @@ class Finisher:
     def _wrong(self, row: CanonicalRow, moment: int) -> Rejected | None:
         """Why a row cannot be a record."""
         try:
-            self._checks.check(row)
-            self._written(fields_of(CanonicalRow, [row]), [moment])
+            self.checks.check(row)
+            self._written(cells_of([row]), [moment])
         except Rejected as why:
             return why
         except (ValueError, OverflowError, RecursionError) as error:  # half a character, found inside a text that held JSON
@@ -168,25 +224,14 @@ class Finisher:
 
     def _written(self, cells: Fields, moments: list[int]) -> _Written:
         """Raises one of `FAULTS`; changes no row."""
-        said, flat, logged = self._said, [], []
-        statements = [n if type(n := said.get(raw)) is int else self._statement(raw) for raw in map(bytes, cells["consent"])]
+        said, consents = self._said, cells["consent"]
+        if len(set(consents)) == 1:
+            statements = [self._statement(consents[0])] * len(consents)
+        else:
+            statements = [n if type(n := said.get(raw)) is int else self._statement(raw) for raw in consents]
         metadata = [self._json(m, "metadata") if m else b"{}" for m in cells["metadata"]]
-        for profile, id_, conversation, user in zip(cells["profile"], cells["id"], cells["conversation_id"], cells["user_id"], strict=True):
-            fields = _flat(profile)
-            logged.append(len(fields))
-            if fields.keys().isdisjoint(OWN_NAMES):
-                if id_ is not None:
-                    fields["record_id"] = id_
-                if conversation is not None:
-                    fields["conversation_id"] = conversation
-                if user is not None:
-                    fields["user_id"] = user
-            else:
-                for name, value in (("record_id", id_), ("conversation_id", conversation), ("user_id", user)):
-                    if value is not None:
-                        fields.setdefault(name if fields.get(name, value) == value else f"log.{name}", value)
-            flat.append(fields)
-        profiles = self._sorted.encode_lines(flat).split(b"\n")
+        logged = flat_profiles(cells["profile"])
+        profiles = self._sorted.encode_lines(with_ids(logged, cells)).split(b"\n")
         profiles.pop()
         # the row as it is hashed: without its own id, everything else in one form
         none = repeat(None)
@@ -198,31 +243,40 @@ class Finisher:
         )  # fmt: skip
         lines = self._encoder.encode_lines(list(hashed)).split(b"\n")
         lines.pop()
-        return _Written(statements, metadata, flat, logged, profiles, [sha256(line).hexdigest() for line in lines])
+        return _Written(statements, metadata, logged, profiles, b"".join([sha256(line).digest() for line in lines]))
 
-    def _table(self, cells: Fields, moments: list[int], written: _Written) -> dict[str, pa.Array]:
-        """The flat columns."""
-        ids, users = cells["id"], cells["user_id"]
-        record = self._record
-        records = [
-            record(i) if i is not None else self.ids.make("record", self.source, "", c) for i, c in zip(ids, written.content, strict=True)
-        ]
-        conversations = self._conversation_ids(cells["conversation_id"], records)
+    def _table(
+        self, cells: Fields, moments: Values | pa.Array, written: _Written, given: Mapping[str, pa.Array] | None = None
+    ) -> dict[str, pa.Array]:
+        """The flat columns; those that are `given` stay as they are."""
+        ids, users, raw = cells["id"], cells["user_id"], cells["conversation_id"]
+        content, records = hex_texts(written.content, 32), self._record_ids(ids, written.content)
         known = self._subjects
-        subjects = [
-            (known.get(u) or self.subject_of(u)) if u is not None else self.ids.make("subject", "", c)
-            for u, c in zip(users, conversations, strict=True)
-        ]
-        self._remember(subjects, written)
-        texts: dict[str, Values] = {
-            "record_id": records, "conversation_id": conversations, "subject_id": subjects, "content_sha256": written.content,
-            "profile": written.profiles, "metadata": written.metadata, "raw_id": ids, "raw_conversation": cells["conversation_id"], "raw_user": users,
-            "language": cells["language"], "said_task_type": cells["task_type"], "said_domain": cells["domain"],
+        if None in raw or None in users:
+            conversations = self._conversation_ids(raw, records.to_pylist())
+            subjects = [
+                (known.get(u) or self.subject_of(u)) if u is not None else self.ids.make("subject", "", c)
+                for u, c in zip(users, conversations, strict=True)
+            ]
+        else:
+            conversations, subjects = self._conversation_ids(raw, raw), [known.get(u) or self.subject_of(u) for u in users]
+        texts: dict[str, Values | pa.Array] = {
+            "conversation_id": conversations, "subject_id": subjects, "profile": written.profiles, "metadata": written.metadata, "raw_id": ids,
+            "raw_conversation": raw, "raw_user": users, "language": cells["language"], "said_task_type": cells["task_type"],
+            "said_domain": cells["domain"], **(given or {}),
         }  # fmt: skip
-        arrays = {name: pa.array(values, TEXT) for name, values in texts.items()}
+        arrays = {"record_id": records, "content_sha256": content, **{name: _array(values) for name, values in texts.items()}}
         arrays["consent"] = pa.array(written.statements, pa.int32())
-        arrays["timestamp"] = pa.array(moments, pa.int64()).cast(STAMP)
+        arrays["timestamp"] = (moments if isinstance(moments, pa.Array) else pa.array(moments, pa.int64())).cast(STAMP)
         return arrays
+
+    def _record_ids(self, raw: Values, content: bytes) -> pa.Array:
+        if None not in raw:
+            return hex_texts(self._records(raw), 16)
+        unnamed = ((number, content[32 * number : 32 * number + 32].hex()) for number, i in enumerate(raw) if i is None)
+        made = {number: self.ids.make("record", self.source, "", c) for number, c in unnamed}
+        found = self._records(["" if i is None else i for i in raw])
+        return pa.array([made.get(n) or found[16 * n : 16 * n + 16].hex() for n in range(len(raw))], TEXT)
 
     def _conversation_ids(self, raw: Values, records: Sequence[str]) -> list[str]:
         known, make = self._conversations, self._conversation
@@ -231,15 +285,16 @@ class Finisher:
             for c, r in zip(raw, records, strict=True)
         ]
 
-    def _remember(self, subjects: Sequence[str], written: _Written) -> None:
-        """What profiles tell about who someone is."""
-        kinds, identities = self._kinds, self.identities
-        for subject, fields, count in zip(subjects, written.flat, written.logged, strict=True):
-            for key, value in islice(fields.items(), count):
-                kind = kinds[key] if key in kinds else kinds.setdefault(key, named_type(key))
-                kind = kind or identifying_type(key, value)
-                if kind is not None:
-                    identities[subject, kind, value] = None
+    def _remember(self, subjects: pa.Array, fields: Iterator[tuple[str, pa.Array]]) -> None:
+        """What profiles tell about who someone is: `fields` of the subjects' profiles, null where one has none."""
+        for name, values in fields:
+            kind = self._kinds[name] if name in self._kinds else self._kinds.setdefault(name, named_type(name))
+            if kind is not None:
+                kinds = pa.repeat(pa.scalar(kind, TEXT), len(values))
+            else:
+                kinds = pa.array([None if v is None else identifying_type(name, v) for v in values.to_pylist()], TEXT)
+            table = pa.table([subjects, kinds, values], schema=IDENTITIES)
+            self.identities.append(table.drop_null() if values.null_count or kinds.null_count else table)
 
     def withdrawals_of(self, row: Mapping[str, Any]) -> set[tuple[str, int]]:
         """(subject, statement) of what a row that is not taken takes back: that needs no good row."""
@@ -289,10 +344,19 @@ class Finisher:
             raise Rejected("invalid_field", f"{field} cannot be held: {error}", field) from None
 
 
-def _flat(profile: dict[str, Any] | None) -> dict[str, str]:
-    if not profile:
-        return {}
-    for value in profile.values():
-        if type(value) is not str or not value or value.isspace():
-            return flat_profile(profile)
-    return dict(profile)
+def cells_of(rows: Sequence[CanonicalRow]) -> dict[str, Values]:
+    """Rows by columns; consent as the bytes that stood in the row."""
+    cells = fields_of(CanonicalRow, rows)
+    cells["consent"] = list(map(bytes, cells["consent"]))
+    return cells
+
+
+def _array(texts: Values | pa.Array) -> pa.Array:
+    return texts if isinstance(texts, pa.Array) else pa.array(texts, TEXT)
+
+
+def hex_texts(digests: bytes, width: int) -> pa.Array:
+    """Digests of `width` bytes each as texts of hex digits."""
+    digits = HEX[np.frombuffer(digests, np.uint8)]
+    offsets = np.arange(0, len(digests) * 2 + 1, width * 2, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(digits))

@@ -12,10 +12,10 @@ from flywheel.ingestion.taxonomy import Taxonomy
 
 
 def classified(table: pa.Table, taxonomy: Taxonomy) -> pa.Table:
-    """The table (one chunk a column) with task types and domains."""
+    """The table (one chunk a column; nested fields that no row has may be left out) with task types and domains."""
     asked, context, turns = _asked(_one(table["messages"]))
     answered, calls = _answered(_one(table["responses"]))
-    template = None if table["template"].null_count == table.num_rows else pc.struct_field(_one(table["template"]), "id")
+    template = None if "template" not in table.schema.names else pc.struct_field(_one(table["template"]), "id")
     task_type, domain = taxonomy.classify(
         asked, answered, turns, calls, context=context, template=template, metadata=_one(table["metadata"]),
         task_type=_one(table["said_task_type"]), domain=_one(table["said_domain"]),
@@ -55,7 +55,9 @@ def _asked(messages: pa.ListArray) -> tuple[pa.Array, pa.Array, pa.Array]:
 def _answered(responses: pa.ListArray) -> tuple[pa.Array, pa.Array]:
     """The first answer, and whether any of them calls a tool."""
     answers, start, end = _items(responses)
-    calls = answers.field("tool_calls")
-    length = pc.list_value_length(calls).fill_null(0).to_numpy(zero_copy_only=False)
+    first = answers.field("text").take(pa.array(start))
+    if answers.type.get_field_index("tool_calls") < 0:  # no answer of the chunk calls one
+        return first, pa.array(np.zeros(len(start), bool))
+    length = pc.list_value_length(answers.field("tool_calls")).fill_null(0).to_numpy(zero_copy_only=False)
     before = np.concatenate([[0], np.cumsum(length)])
-    return answers.field("text").take(pa.array(start)), pa.array(before[end] > before[start])
+    return first, pa.array(before[end] > before[start])

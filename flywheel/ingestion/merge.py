@@ -104,7 +104,7 @@ class Merge:
     def _keys(self, number: int) -> Keys:
         run = self.runs[number]
         columns = KEYS if run.occurrence is not None else (*KEYS, "origin")
-        table = run.segment.rows_of(columns)
+        table = run.segment.keys(columns)
         held = {name: _numpy(table[name]) for name in columns}
         origin = held["origin"] if run.occurrence is None else np.int64(run.occurrence)
         order = (np.int64(1) * origin << SEQ_BITS) + held["seq"].astype(np.int64) + (LATE if run.retired else np.int64(0))
@@ -146,13 +146,21 @@ class Merge:
 
     def _claims(self, rows: Keys, outside: Sequence[int], start: int, end: int, latest: int) -> Keys:
         """Rows of other windows that have an id of this one."""
-        wanted = np.unique(rows.high)
+        if not outside:
+            return _joined([])
+        wanted = np.sort(rows.high)
         found = []
         for number in outside:
             keys = self._keys(number)
             away = ((keys.time < start) | (keys.time >= end)) & (keys.time <= latest)
-            found.append(keys.take(away & np.isin(keys.high, wanted)))
+            found.append(keys.take(np.flatnonzero(away)[_among(keys.high[away], wanted)]))
         return _joined(found)
+
+
+def _among(values: Any, ascending: Any) -> Any:
+    """Which of the values stand among the others."""
+    at = np.searchsorted(ascending, values)
+    return ascending[np.minimum(at, len(ascending) - 1)] == values if len(ascending) else np.zeros(len(values), bool)
 
 
 def _numpy(column: pa.ChunkedArray) -> Any:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from flywheel.ingestion.depth import TOO_DEEP, many_brackets, perhaps_deep, too_deep, too_deep_text
-from flywheel.ingestion.finish import Batch, Entry, Finisher
+from flywheel.ingestion.finish import Batch, Entry, Finisher, cells_of
 from flywheel.ingestion.formats.contract import Bad, Format, Item, Part, QuickFormat, Skipped, Whole
 from flywheel.ingestion.formats.flywheel import NAME as OWN
 from flywheel.ingestion.formats.registry import formats
+from flywheel.ingestion.lane import ROWS, Lane, NotOrdinary
+from flywheel.ingestion.line_places import Line, Lines
+from flywheel.ingestion.parsed import KeptPart, Parsed, Refused
 from flywheel.ingestion.quarantine import Rejected, readable
 from flywheel.ingestion.row_check import as_text, canonical_json, checked_row, clean, moment_of, parsed_json
 from flywheel.ingestion.rows import CanonicalRow, decoder
@@ -31,54 +33,9 @@ from flywheel.storage.ids import Ids
 PARSER_VERSION = 2  # a change of what any line gives needs a new one
 BATCH = 500  # rows at once: more do not fit the processor's cache
 KNOWN_STATEMENTS = 10_000
-AT_ONCE = 1 << 18  # bytes: what is compared stays in the processor's cache
 FLAT = frozenset({str, int, float, bool, type(None)})
 KEPT_OF_A_LONG_LINE = 1 << 16
 UNREADABLE = "no JSON object"
-
-
-class Line(NamedTuple):
-    """One line of a chunk without its end. `length` exceeds len(`data`) where the line was too long to hold."""
-
-    number: int
-    offset: int
-    data: bytes
-    length: int
-
-
-class _Lines(NamedTuple):
-    """Where the lines of a chunk lie. Those whose number is below `ended` have their end."""
-
-    data: bytes
-    start: Any
-    length: Any
-    ended: int
-
-    @classmethod
-    def of(cls, data: bytes) -> _Lines:
-        """All lines but an empty last one."""
-        bytes_ = np.frombuffer(data, np.uint8)
-        found = [np.flatnonzero(bytes_[at : at + AT_ONCE] == ord("\n")) + at for at in range(0, len(data), AT_ONCE)]
-        ends = np.concatenate(found) if found else np.zeros(0, np.int64)
-        start = np.concatenate([np.zeros(1, np.int64), ends + 1])
-        if start[-1] < len(data):
-            return cls(data, start, np.append(ends, len(data)) - start, len(ends))
-        return cls(data, start[:-1], ends - start[:-1], len(ends))
-
-    def closed(self, first: int, after: int) -> bool:
-        """Does each of these lines begin with `{` and end with `}`? Then none of its objects goes on in the next: nowhere inside JSON does
-        `{` follow `}` at once. (Of as many lines one could else hold two rows, and one row go over two.)"""
-        start, last = self.start[first:after], self.start[first:after] + self.length[first:after] - 1
-        if int(self.length[first:after].min()) < 2:
-            return False
-        text = np.frombuffer(self.data, np.uint8)
-        last = last - (text[last] == ord("\r"))
-        return bool((text[start] == ord("{")).all() and (text[last] == ord("}")).all())
-
-    def line(self, number: int) -> Line:
-        """One of them."""
-        start, length = int(self.start[number]), int(self.length[number])
-        return Line(number, start, self.data[start : start + length], length)
 
 
 @dataclass(frozen=True)
@@ -106,48 +63,6 @@ class ParseSettings:
         return json.dumps(said)
 
 
-class Refused(NamedTuple):
-    """A row that cannot be used. `moment` in microseconds where its time is known."""
-
-    seq: int
-    line: int
-    offset: int
-    length: int
-    reason: str
-    message: str
-    field: str | None
-    raw: str
-    moment: int | None
-
-
-class KeptPart(NamedTuple):
-    """A part with its place; `payload` is canonical JSON."""
-
-    seq: int
-    line: int
-    offset: int
-    length: int
-    format: str
-    key: str
-    aliases: tuple[str, ...]
-    payload: bytes
-    losses: str
-
-
-@dataclass
-class Parsed:
-    """What a chunk holds."""
-
-    tables: list[pa.Table] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    parts: list[KeptPart] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-    formats: Counter[str] = field(default_factory=Counter)  # items by format, but for those of the fast lane, which are of our own
-    withdrawn: set[tuple[str, int]] = field(default_factory=set)
-    items: int = 0
-    incomplete: int = 0
-
-
 class Parser:
     """Reads the lines of one chunk."""
 
@@ -155,10 +70,11 @@ class Parser:
         self._settings = settings
         self._formats: dict[str, Format] = formats()
         self._named = None if settings.format == "auto" else self._formats.get(settings.format)
-        self._quick = {name: f.quick for name, f in self._formats.items() if isinstance(f, QuickFormat)}
+        self._short_ways = {name: f.quick for name, f in self._formats.items() if isinstance(f, QuickFormat)}
         self._fast = settings.format in ("auto", OWN)
         self.finisher = Finisher(settings.ids, settings.source, settings.taxonomy)
         self.found = Parsed()
+        self._lane = Lane(self.finisher.checks)
         self._entries: list[Entry] = []
         self._decoder = decoder()
         self._shallow: set[bytes] = set()
@@ -168,24 +84,57 @@ class Parser:
         if too_long is not None:
             self._slow(Line(0, 0, data, too_long), ended=True)
             return self.found
-        if not data.strip():  # a million empty lines need no list of them
+        if data[:1] != b"{" and not data.strip():  # a million empty lines need no list of them
             return self.found
-        lines = _Lines.of(data)
-        for first in range(0, len(lines.start), BATCH):
-            numbers = range(first, min(first + BATCH, len(lines.start)))
-            if not self._at_once(lines, numbers):
-                for number in numbers:
-                    self._one(lines, number)
-            if len(self._entries) >= BATCH:
-                self._flush()
+        lines = Lines.of(data)
+        for first in range(0, len(lines.start), ROWS[0]):
+            self._run(lines, first, min(first + ROWS[0], len(lines.start)), ROWS)
         self._flush()
         return self.found
 
-    def _at_once(self, lines: _Lines, numbers: range) -> bool:
+    def _run(self, lines: Lines, first: int, after: int, sizes: Sequence[int]) -> None:
+        """Some lines: at once where all of them are ordinary, else in smaller runs."""
+        if self._quick(lines, first, after):
+            return
+        size = sizes[1] if len(sizes) > 1 else BATCH
+        for start in range(first, after, size):
+            end = min(start + size, after)
+            if len(sizes) > 1:
+                self._run(lines, start, end, sizes[1:])
+            elif not self._at_once(lines, range(start, end)):
+                for number in range(start, end):
+                    self._one(lines, number)
+            if len(self._entries) >= BATCH:
+                self._flush()
+
+    def _ordinary(self, lines: Lines, first: int, after: int) -> bool:
+        """May these be rows of our own form, one a line?"""
+        return self._fast and int(lines.length[first:after].max()) <= self._settings.max_line_bytes and lines.closed(first, after)
+
+    def _quick(self, lines: Lines, first: int, after: int) -> bool:
+        """Lines taken by the quick lane, all of them; False where it takes none."""
+        if not self._lane.open or not self._ordinary(lines, first, after):
+            return False
+        start, end, seq = int(lines.start[first]), int(lines.start[after - 1] + lines.length[after - 1]), self.found.items
+        places = {"seq": np.arange(seq, seq + after - first), "line": np.arange(first, after), "offset": lines.start[first:after],
+                  "length": lines.length[first:after]}  # fmt: skip
+        try:
+            table = self.finisher.finish_columns(self._lane.read(lines.data, start, end, after - first), places)
+        except NotOrdinary:
+            table = None
+        self._lane.settle(taken=table is not None)
+        if table is None:
+            return False
+        self._flush()
+        self.found.tables.append(table)
+        self.found.items += after - first
+        return True
+
+    def _at_once(self, lines: Lines, numbers: range) -> bool:
         """Lines that are all rows of our own form, decoded together; False where they are not. A row among them that may be more than that,
         or is no record, is read by itself."""
         first, after = numbers[0], numbers[-1] + 1
-        if not self._fast or int(lines.length[first:after].max()) > self._settings.max_line_bytes or not lines.closed(first, after):
+        if not self._ordinary(lines, first, after):
             return False
         try:
             rows = self._decoder.decode_lines(memoryview(lines.data)[lines.start[first] : lines.start[after - 1] + lines.length[after - 1]])
@@ -193,7 +142,8 @@ class Parser:
             return False
         if len(rows) != len(numbers):  # blank lines, or a row that goes over several
             return False
-        found, odd, seq = self.found, self._odd(rows), self.found.items
+        found, seq, cells = self.found, self.found.items, cells_of(rows)
+        odd = set[int]() if self._plain(cells) else self._odd(rows)
         places: dict[str, Any] = {"line": np.arange(first, after), "offset": lines.start[first:after], "length": lines.length[first:after]}
         if odd:
             seqs = []
@@ -210,7 +160,7 @@ class Parser:
             places["seq"] = np.arange(seq, seq + len(rows))
             found.items += len(rows)
         if rows:
-            table, bad = self.finisher.finish_batch(Batch(rows, OWN, places))
+            table, bad = self.finisher.finish_batch(Batch(rows, OWN, places, None, None if odd else cells))
             if table is not None:
                 found.tables.append(table)
             for number, _, _ in bad:
@@ -218,19 +168,26 @@ class Parser:
                 self._again(lines.line(line), _place(lines.line(line), seq))
         return True
 
+    def _plain(self, cells: Mapping[str, Sequence[Any]]) -> bool:
+        """Is none of the rows odd? Seen at once where they have no metadata, and nothing but text in profiles."""
+        count, profiles = len(cells["messages"]), filter(None, cells["profile"])
+        fresh = set(cells["consent"]) - self._shallow
+        plain = (
+            all(cells["responses"]) and all(cells["messages"]) and cells["response"].count(None) == cells["model"].count(None) == count
+            and not any(cells["metadata"]) and set(map(type, chain.from_iterable(p.values() for p in profiles))) <= FLAT and not any(map(many_brackets, fresh))
+        )  # fmt: skip
+        if plain and len(self._shallow) < KNOWN_STATEMENTS:
+            self._shallow |= fresh
+        return plain
+
     def _odd(self, rows: Sequence[CanonicalRow]) -> set[int]:
         """Numbers of the rows that are perhaps not of our own form, or too deep."""
-        odd = {n for n, r in enumerate(rows) if not r.responses or not r.messages or r.response is not None or r.model is not None}
-        held = set(map(type, chain.from_iterable(r.profile.values() for r in rows if r.profile)))
-        if held <= FLAT and not any(r.metadata for r in rows):
-            fresh = set(map(bytes, [r.consent for r in rows])) - self._shallow
-            if not any(map(many_brackets, fresh)):
-                if len(self._shallow) < KNOWN_STATEMENTS:
-                    self._shallow |= fresh
-                return odd
-        return odd | {n for n, r in enumerate(rows) if _deep_inside(r)}
+        return {
+            n for n, r in enumerate(rows)
+            if not r.responses or not r.messages or r.response is not None or r.model is not None or _deep_inside(r)
+        }  # fmt: skip
 
-    def _one(self, lines: _Lines, number: int) -> None:
+    def _one(self, lines: Lines, number: int) -> None:
         """One line by itself."""
         line = lines.line(number)
         if self._fast and 0 < line.length <= self._settings.max_line_bytes:
@@ -286,7 +243,7 @@ class Parser:
     def _items(self, row: Mapping[str, Any], line: Line, text: str) -> None:
         """What one row of a line holds. `text` is the row as it came."""
         format = self._named or self._claiming(row)
-        if (quick := self._quick.get(format.name)) is not None and (made := quick(row)) is not None:
+        if (quick := self._short_ways.get(format.name)) is not None and (made := quick(row)) is not None:
             self.found.formats[format.name] += 1
             row_, losses = made
             self._entries.append(Entry(row_, format.name, self._next(), line.number, line.offset, line.length, losses, raw=text))

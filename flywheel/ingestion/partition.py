@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flywheel.ingestion.columns import SCHEMA
+from flywheel.ingestion.narrow import SCHEMA, joined, whole
 from flywheel.ingestion.segments import Segment
 from flywheel.records import SCHEMA_VERSION
 
@@ -49,6 +50,7 @@ class Gather:
 
     def __init__(self, places: Sequence[Place], columns: Sequence[str] = TABLE_COLUMNS) -> None:
         self._places, self._columns = places, tuple(dict.fromkeys((*columns, *PLACED)))
+        self._made = (*(c for c in self._columns if c != "format"), "source")
         self._held: dict[int, tuple[int, pa.RecordBatch]] = {}
         self._readers: dict[int, pa.ipc.RecordBatchFileReader] = {}
 
@@ -60,10 +62,9 @@ class Gather:
         for part in np.split(by_run, bounds):
             if len(part):
                 pieces += self._pieces(int(run[part[0]]), row[part])
-        table = pa.Table.from_batches(pieces)
         back = np.empty(len(by_run), np.int64)
         back[by_run] = np.arange(len(by_run))
-        return table.combine_chunks().take(pa.array(back))
+        return whole(_together(pieces).take(pa.array(back)), self._made)
 
     def _pieces(self, number: int, rows: Any) -> Iterator[pa.RecordBatch]:
         size = self._places[number].segment.meta["batch"]
@@ -106,8 +107,14 @@ def _placed(batch: pa.RecordBatch, place: Place, columns: Sequence[str]) -> pa.R
         file, line = pa.repeat(pa.scalar(place.names[0], pa.string()), batch.num_rows), line + place.lines[0]
     fields = [SOURCE.field(i) for i in range(SOURCE.num_fields)]
     source = pa.StructArray.from_arrays([batch.column("format"), file, pa.array(line, pa.int64())], fields=fields)
-    kept = [c for c in columns if c not in PLACED or c == "line"]
+    kept = [c for c in columns if c != "format" and c in batch.schema.names]
     return pa.RecordBatch.from_arrays([*(batch.column(c) for c in kept), source], names=[*kept, "source"])
+
+
+def _together(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+    """Batches one after the other; few at a time have fields of their own."""
+    same = [list(group) for _, group in groupby(batches, lambda b: b.schema)]
+    return joined([pa.Table.from_batches(group) for group in same])
 
 
 def blocks(places: Sequence[Place], run: Any, row: Any, columns: Sequence[str] = TABLE_COLUMNS) -> Iterator[pa.Table]:

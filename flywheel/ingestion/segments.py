@@ -22,13 +22,17 @@ import pyarrow as pa
 
 from flywheel.ingestion.finish import Finisher
 from flywheel.ingestion.looked_at import classified
-from flywheel.ingestion.parse import KeptPart, Parsed
+from flywheel.ingestion.narrow import joined
+from flywheel.ingestion.parsed import KeptPart, Parsed
 
-LAYOUT = 1  # of the file; segments whose input is gone cannot be made again, so that old layouts must stay readable
+# Of the file; segments whose input is gone cannot be made again, so that old layouts must stay readable. In layout 1 the keys stand among the
+# rows, and no nested field is left out.
+LAYOUT, LAYOUTS = 2, (1, 2)
 MAGIC = b"FLYSEG01"
 ROWS_A_BATCH = 512
 WEEK_US, MONDAY = 7 * 86_400_000_000, 4 * 86_400_000_000  # 1970-01-05 was a Monday
 KEYS = ("timestamp", "seq", "losses", "consent", "id_high", "id_low", "content_high", "content_low")
+HALVES = KEYS[4:]
 REFUSED = pa.schema([
     ("seq", pa.int32()), ("line", pa.int32()), ("offset", pa.int64()), ("length", pa.int64()), ("reason", pa.string()), ("message", pa.string()),
     ("field", pa.string()), ("raw", pa.string()), ("moment", pa.int64()),
@@ -37,7 +41,6 @@ PARTS = pa.schema([
     ("seq", pa.int32()), ("line", pa.int32()), ("offset", pa.int64()), ("length", pa.int64()), ("format", pa.string()), ("key", pa.string()),
     ("aliases", pa.list_(pa.string())), ("payload", pa.binary()), ("losses", pa.string()), ("digest", pa.binary(16)),
 ])  # fmt: skip
-IDENTITIES = pa.schema([("subject_id", pa.string()), ("kind", pa.string()), ("value", pa.string())])
 WITHDRAWN = pa.schema([("subject_id", pa.string()), ("consent", pa.int32())])
 
 
@@ -64,7 +67,7 @@ def _rows(tables: Sequence[pa.Table], finisher: Finisher) -> pa.Table | None:
     """All rows of a chunk, sorted by (timestamp, record id), with the numbers that merging works on."""
     if not tables:
         return None
-    table = pa.concat_tables(tables).combine_chunks()
+    table = joined(tables)
     columns = {}
     for name, column in (("id", "record_id"), ("content", "content_sha256")):
         columns[f"{name}_high"], columns[f"{name}_low"] = halves(table[column])
@@ -81,10 +84,11 @@ def write_segment(path: Path, parsed: Parsed, finisher: Finisher, meta: dict[str
     rows = _rows(parsed.tables, finisher)
     parsed.tables.clear()
     tables: dict[str, pa.Table | None] = {
-        "rows": rows,
+        "rows": None if rows is None else rows.drop_columns(list(HALVES)),
+        "keys": None if rows is None else rows.select([c for c in (*KEYS, "origin") if c in rows.schema.names]),
         "refused": _table(REFUSED, parsed.refused),
         "parts": _parts(parsed.parts),
-        "identities": _table(IDENTITIES, list(finisher.identities)),
+        "identities": _distinct(finisher.identities),
         "withdrawn": _table(WITHDRAWN, sorted(parsed.withdrawn | _withdrawn(rows, finisher))),
     }
     moments = [] if rows is None else rows["timestamp"].cast(pa.int64()).to_numpy()
@@ -104,15 +108,16 @@ def write_container(path: Path, tables: dict[str, pa.Table], body: dict[str, Any
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     directory: dict[str, Any] = {**body, "batch": ROWS_A_BATCH, "sections": {}}
-    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with pa.OSFile(str(temporary), "wb") as sink:
         sink.write(MAGIC)
         for name, table in tables.items():
             while sink.tell() % 64:
                 sink.write(b"\0")
             start = sink.tell()
+            keys = name == "keys"  # read as a whole, and mostly hashes that no compression makes smaller
+            options = pa.ipc.IpcWriteOptions(compression=None if keys else "lz4", use_threads=False)
             with pa.ipc.new_file(sink, table.schema, options=options) as writer:
-                writer.write_table(table, max_chunksize=ROWS_A_BATCH)
+                writer.write_table(table, max_chunksize=table.num_rows if keys else ROWS_A_BATCH)
             directory["sections"][name] = [start, sink.tell() - start]
         text = json.dumps(directory, sort_keys=True).encode()
         sink.write(text + len(text).to_bytes(8, "big") + hashlib.sha256(text).digest()[:8])
@@ -125,6 +130,14 @@ def _table(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.Table | None:
         return None
     columns = zip(*rows, strict=True)
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+
+
+def _distinct(identities: Sequence[pa.Table]) -> pa.Table | None:
+    """Each once, in the order in which they came."""
+    if not identities:
+        return None
+    table = pa.concat_tables(identities)
+    return table.group_by(table.schema.names, use_threads=False).aggregate([]).combine_chunks()
 
 
 def _parts(parts: Sequence[KeptPart]) -> pa.Table | None:
@@ -173,14 +186,14 @@ class Segment:
         if hashlib.sha256(text).digest()[:8] != tail[8:]:
             return None
         meta = json.loads(text)
-        return cls(path, meta) if meta.get("layout") == LAYOUT else None
+        return cls(path, meta) if meta.get("layout") in LAYOUTS else None
 
     @cached_property
     def rows(self) -> int:
         return int(self.meta["rows"])
 
     def demand(self, name: str, columns: Sequence[str] | None = None, *, mapped: bool = True) -> pa.ipc.RecordBatchFileReader:
-        """A section, or only some of its columns. A reader that is not `mapped` may be kept: what it has read does not stay in memory."""
+        """A section, or only some of its columns (of nested ones those that it has). A reader that is not `mapped` may be kept: what it has read does not stay in memory."""
         start, length = self.meta["sections"][name]
         end = start + length  # positions inside a section count from the file's start
         with pa.memory_map(str(self.path)) as file:
@@ -188,13 +201,18 @@ class Segment:
         options = pa.ipc.IpcReadOptions(use_threads=False)
         if columns is not None:
             schema = pa.ipc.open_file(pa.BufferReader(whole), footer_offset=end).schema
-            options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=sorted(schema.get_field_index(c) for c in columns))
+            wanted = sorted(n for n in map(schema.get_field_index, columns) if n >= 0)
+            options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=wanted)
         source = pa.BufferReader(whole) if mapped else pa.OSFile(str(self.path))
         return pa.ipc.open_file(source, footer_offset=end, options=options)
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         """A section whole; None where it is empty."""
         return self.demand(name, columns).read_all() if name in self.meta["sections"] else None
+
+    def keys(self, columns: Sequence[str] = KEYS) -> pa.Table:
+        """Numbers that tell the good rows apart."""
+        return self.demand("keys" if "keys" in self.meta["sections"] else "rows", columns).read_all()
 
     def rows_of(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The good rows."""

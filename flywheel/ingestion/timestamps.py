@@ -37,10 +37,9 @@ def microseconds(values: Sequence[object]) -> tuple[list[int], set[int], dict[in
     """Moments in microseconds since 1970; the numbers of those that said no time zone; why the others cannot be used. Times that are all
     written the usual way are read at once."""
     try:
-        column = pa.array(values, pa.string()).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-        if not column.null_count and (not values or (pc.min(column).as_py() >= FLOOR and pc.max(column).as_py() < CEILING)):
+        if (column := usual_times(pa.array(values, pa.string()))) is not None:
             return column.to_pylist(), set(), {}
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers, or half a character
         pass
     moments, zoneless, wrong = [], set(), {}
     for number, value in enumerate(values):
@@ -56,6 +55,17 @@ def microseconds(values: Sequence[object]) -> tuple[list[int], set[int], dict[in
             wrong[number] = why
         moments.append(moment)
     return moments, zoneless, wrong
+
+
+def usual_times(texts: pa.Array) -> pa.Array | None:
+    """Moments in microseconds since 1970 of texts that are all ISO 8601 with a time zone; None where any is not."""
+    try:
+        column = texts.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    if column.null_count or (len(column) and (pc.min(column).as_py() < FLOOR or pc.max(column).as_py() >= CEILING)):
+        return None
+    return column
 
 
 def _read(value: object, field: str) -> tuple[datetime, bool]:

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flywheel.errors import IntegrityError
@@ -76,6 +76,18 @@ class Ids:
             inner.update(len(raw).to_bytes(4, "big") + raw)
             around.update(inner.digest())
             return around.hexdigest()[:32]
+
+        return made
+
+    def digests(self, kind: str, *first: str) -> Callable[[Sequence[str]], bytes]:
+        """`series` of many at once, as bytes (16 each, one after the other): a new state for each is quicker than the copy of one."""
+        block = self._key.ljust(64, b"\0")
+        begun = bytes(b ^ 0x36 for b in block) + b"".join(map(_prefixed, (kind, *first)))
+        outer, sha256 = bytes(b ^ 0x5C for b in block), hashlib.sha256
+
+        def made(last: Sequence[str]) -> bytes:
+            raw = [text.encode("utf-8", "surrogatepass") for text in last]
+            return b"".join([sha256(outer + sha256(begun + len(r).to_bytes(4, "big") + r).digest()).digest()[:16] for r in raw])
 
         return made
 

@@ -52,3 +52,9 @@ def test_a_damaged_key_is_an_integrity_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "id.key").write_text(text)
     with pytest.raises(IntegrityError):
         Ids.load(tmp_path)
+
+
+def test_many_ids_at_once_are_the_same_ids() -> None:
+    ids, texts = Ids(b"k" * 32), ["", "a", "é😀", "x" * 300]
+    together = ids.digests("record", "shop")(texts)
+    assert [together[16 * n : 16 * n + 16].hex() for n in range(len(texts))] == [ids.make("record", "shop", t) for t in texts]
