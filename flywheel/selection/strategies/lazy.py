@@ -1,0 +1,296 @@
+"""Greedy selection in batches, with the picks of the one-at-a-time greedy: exact, and most of the work is matrix products.
+
+A plain greedy looks at every row after every pick: N k matrix-vector products, bound by memory. Here a batch of picks is made among
+few candidates, and then all rows are brought up to date with the whole batch by one matrix product, which is bound by arithmetic
+and about ten times as fast. The score of a row is
+
+    score = weighted + slope (distance - low),   slope = (1 - w) / (high - low + 1e-9), or 0 where high - low < 1e-6
+
+with low and high the least and greatest distance to the nearest pick among the rows left. Why the picks are the same:
+
+1. *Distances never rise.* What was known of a row at the start of the batch bounds its distance, and so its score, from above. All
+   roundings involved (difference, quotient, product, sum, square root) are monotone, so this holds for the computed numbers too.
+2. *Candidates are enough.* They are the rows of best score at the start of the batch, the rest score at most `rest.score`. While low
+   and high are as at the start, that still bounds the rest (1). If they moved, write y = distance - low, 0 <= y <= high - low, for
+   the distance now: the rest scores at most  rest.score + slope0 (low - low0) + max(0, (slope - slope0) (high - low)), because
+   weighted + slope0 (y + low - low0) <= rest.score. A winner that is not above that bound ends the batch; the next one starts with all
+   rows up to date, so its first pick is always certain. Ties at an unmoved bound go to the lower row, known by `rest.row`.
+3. *High is certain*: a greatest distance among candidates that reaches all that was known of the rest; otherwise the batch ends.
+4. *Low is a guess, verified*: the least distance known can only be undercut by a row that a pick of this batch came nearer to. The
+   matrix product at the end of the batch finds all such pairs. Where low was lower than guessed, the choice is made again with
+   the true value among the candidates as they were; if it falls on the same row, nothing else changes, and if not, the batch is cut
+   there and what came after is dropped.
+
+k-center is the same with score = distance, which needs neither low nor high.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from flywheel.selection.strategies.interface import Floats, Indices, Picks, Vectors
+from flywheel.selection.strategies.nearest import Nearer, NearestCentre, squared_distances
+
+EXHAUSTED = 1e-6
+GUARD = 1e-9
+SLACK = 1e-12  # far above the roundings of a bound whose terms are of the order of 1, far below the 1e-9 that are promised
+
+FIRST_BATCH, LARGEST_BATCH = 4, 128
+WIDTHS = {"good": (512, 16384), "far": (64, 8192)}  # fewest and most candidates: by score, and by distance
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """score = weighted + weight (distance - low) / (high - low + 1e-9); or the plain distance."""
+
+    weighted: Floats
+    weight: float = 1.0
+    plain: bool = False
+
+    def scores(self, rows: Indices | slice, distance: Floats, low: float, high: float) -> Floats:
+        if self.plain:
+            return distance
+        if high - low < EXHAUSTED:
+            return self.weighted[rows]
+        spread: Floats = (distance - low) / ((high - low) + GUARD)
+        return self.weighted[rows] + self.weight * spread
+
+    def slope(self, low: float, high: float) -> float:
+        return 0.0 if high - low < EXHAUSTED else self.weight / ((high - low) + GUARD)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What bounds the rows that are no candidates: their best score with the lowest row that has it, least and greatest distance."""
+
+    score: float = -np.inf
+    row: int = np.iinfo(np.int64).max
+    low: float = np.inf
+    high: float = -np.inf
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is known at the start of a batch. `fresh`: of all rows, not of the candidates alone."""
+
+    rows: Indices
+    low: float
+    high: float
+    rest: Rest
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """A pick: position among the candidates, the low (guessed) and high it was made with, and all candidates' distances."""
+
+    at: int
+    low: float
+    high: float
+    score: float
+    distance: Floats
+
+
+class LazyGreedy:
+    """`k` picks by falling score. `nearest` holds at least one centre and is changed; so is `remaining`."""
+
+    def __init__(self, vectors: Vectors, nearest: NearestCentre, formula: Formula, remaining: Flags, k: int) -> None:
+        self.x, self.nearest, self.formula, self.remaining = vectors, nearest, formula, remaining
+        self.picked = np.zeros(k, np.int64)
+        self.done = 0
+        self.width = {kind: least for kind, (least, _) in WIDTHS.items()}
+        self.seen = np.zeros(len(vectors), np.int32)  # how many of the picks a row's distance accounts for
+
+    def run(self) -> Picks:
+        """All picks. Deterministic, whatever the number of threads."""
+        k = len(self.picked)
+        scores, distances = np.zeros(k), np.zeros(k)
+        size = FIRST_BATCH
+        while self.done < k:
+            size = min(size, k - self.done)
+            candidates = Candidates(self, self.start())
+            steps = candidates.pick(size)
+            self.adapt(candidates.short_of)
+            steps = self.settle(candidates, steps)
+            part = slice(self.done - len(steps), self.done)
+            scores[part] = [step.score for step in steps]
+            distances[part] = [step.distance[step.at] for step in steps]
+            size = min(2 * len(steps), LARGEST_BATCH)
+        return Picks(self.picked, scores, distances)
+
+    def adapt(self, short_of: str) -> None:
+        """More of what ended a batch early, a little less of what did not."""
+        for kind, (least, most) in WIDTHS.items():
+            self.width[kind] = min(2 * self.width[kind], most) if kind == short_of else max(self.width[kind] * 7 // 8, least)
+
+    def start(self) -> Start:
+        """Candidates, up to date, and what bounds the rest."""
+        formula, remaining, good, farthest = self.formula, self.remaining, self.width["good"], self.width["far"]
+        stale = self.seen < self.done
+        if stale.any() and not formula.plain and self.nearest.squared.min(where=remaining, initial=np.inf) > 0:
+            self.refresh(np.arange(len(stale)))
+            stale[:] = False
+        more = 2
+        while True:
+            distance = self.nearest.distances()
+            left = distance[remaining]
+            low, high = float(left.min()), float(left.max())
+            score = np.where(remaining, formula.scores(slice(None), distance, low, high), -np.inf)
+            far = np.where(remaining, distance, -np.inf)
+            candidate = best_rows(score, good) | best_rows(far, farthest)
+            behind = np.flatnonzero(candidate & stale)
+            if not len(behind):
+                break
+            # more than needed, and more from round to round, so that rounds are few
+            self.refresh(np.flatnonzero((best_rows(score, more * good) | best_rows(far, more * farthest)) & stale))
+            more *= 2
+            stale = self.seen < self.done
+        candidate &= remaining
+        others = np.flatnonzero(remaining & ~candidate)
+        rest = Rest()
+        if len(others):
+            best = int(others[score[others].argmax()])
+            rest = Rest(float(score[best]), best, float(distance[others].min()), float(distance[others].max()))
+        return Start(np.flatnonzero(candidate), low, high, rest, not stale.any())
+
+    def refresh(self, rows: Indices) -> None:
+        """Bring rows up to date: those that last were at the same pick in one product."""
+        seen = self.seen[rows]
+        if len(rows) == len(self.x) and (seen == seen[0]).all():  # in place
+            self.nearest.lower(self.nearest.nearer(self.x[self.picked[seen[0] : self.done]]))
+            self.seen[:] = self.done
+            return
+        for since in np.unique(seen[seen < self.done]):
+            self.nearest.lower(self.nearest.nearer(self.x[self.picked[since : self.done]], rows[seen == since]))
+        self.seen[rows] = self.done
+
+    def settle(self, candidates: Candidates, steps: list[Step]) -> list[Step]:
+        """Make the picks of a batch, or as many as stand."""
+        rows = candidates.start.rows
+        picked = rows[[step.at for step in steps]]
+        if self.formula.plain or not any(step.low for step in steps[1:]):
+            good = steps
+            self.nearest.squared[rows] = candidates.squared
+            self.seen[rows] = self.done + candidates.seen
+        else:
+            pairs = self.nearest.nearer(self.x[picked])
+            good = verified(candidates, steps, lows(picked, self.remaining, pairs), self.formula)
+            kept = pairs.columns < len(good)
+            self.nearest.lower(Nearer(pairs.rows[kept], pairs.columns[kept], pairs.squared[kept]))
+            self.seen[:] = self.done + len(good)
+        self.picked[self.done : self.done + len(good)] = picked[: len(good)]
+        self.remaining[picked[: len(good)]] = False
+        self.done += len(good)
+        return good
+
+
+class Candidates:
+    """The rows that a batch picks from. Within the batch too a distance is brought up to date only where it could decide."""
+
+    def __init__(self, greedy: LazyGreedy, start: Start) -> None:
+        self.x, self.formula, self.start = greedy.x, greedy.formula, start
+        self.squared: Floats = greedy.nearest.squared[start.rows]
+        self.seen = np.zeros(len(start.rows), np.int32)  # of the picks of this batch
+        self.short_of = ""  # what ended the batch early
+
+    def pick(self, size: int) -> list[Step]:
+        """Up to `size` picks, at least one."""
+        start, rest, steps = self.start, self.start.rest, list[Step]()
+        self.distance = np.sqrt(self.squared)
+        self.open = np.ones(len(start.rows), bool)
+        self.lowest, self.highest = self.distance.copy(), self.distance.copy()  # of those open
+        self.centres = np.empty((size, self.x.shape[1]))
+        while len(steps) < min(size, len(start.rows)):
+            farthest = int(self.highest.argmax())
+            if self._behind(farthest, len(steps)):
+                continue
+            low, high = min(float(self.lowest.min()), rest.low), float(self.highest[farthest])
+            if high < rest.high and not self.formula.plain:
+                self.short_of = "far"
+                break
+            if steps and low > 0 and not (start.fresh or self.formula.plain):
+                break
+            at, score = choose(self.distance, self.open, self.formula, low, high, start)
+            if at < 0:
+                self.short_of = "good"
+                break
+            if self._behind(at, len(steps)):
+                continue
+            self.centres[len(steps)] = self.x[start.rows[at]]
+            steps.append(Step(at, low, high, score, self.distance.copy()))
+            self.open[at] = False
+            self.lowest[at], self.highest[at] = np.inf, -np.inf
+        return steps
+
+    def _behind(self, at: int, now: int) -> bool:
+        """Whether the candidate was not up to date; it is now."""
+        if self.seen[at] == now:
+            return False
+        nearest = squared_distances(self.centres[self.seen[at] : now], self.x[self.start.rows[at]].astype(np.float64)).min()
+        if nearest < self.squared[at]:
+            self.squared[at] = nearest
+            self.distance[at] = self.lowest[at] = self.highest[at] = np.sqrt(nearest)
+        self.seen[at] = now
+        return True
+
+
+def choose(distance: Floats, open_: Flags, formula: Formula, low: float, high: float, start: Start) -> tuple[int, float]:
+    """Position and score of the best candidate, or -1 where a row of the rest could be better."""
+    score = np.where(open_, formula.scores(start.rows, distance, low, high), -np.inf)
+    at = int(score.argmax())  # rows rise, so the first of equals is the lowest row
+    best, rest = float(score[at]), start.rest
+    if formula.plain or (low == start.low and high == start.high):
+        return (at, best) if best > rest.score or (best == rest.score and start.rows[at] < rest.row) else (-1, best)
+    before, after = formula.slope(start.low, start.high), formula.slope(low, high)
+    bound = rest.score - before * (low - start.low) + max(0.0, (after - before) * (high - low))
+    return (at, best) if best > bound + SLACK else (-1, best)
+
+
+def lows(picked: Indices, remaining: Flags, pairs: Nearer) -> Floats:
+    """Least distance at each step of a batch that a pick before it brought about, over the rows not picked then."""
+    steps = len(picked)
+    least, own = np.full(steps, np.inf), np.full((steps, steps), np.inf)
+    by_row = np.argsort(picked)
+    place = np.minimum(np.searchsorted(picked, pairs.rows, sorter=by_row), steps - 1)
+    turn = by_row[place]
+    ours = picked[turn] == pairs.rows
+    others = remaining[pairs.rows] & ~ours
+    np.minimum.at(least, pairs.columns[others], pairs.squared[others])
+    # a row that this batch picks counts until its turn: own[turn, column] for the steps from column + 1 to turn
+    own[turn[ours], pairs.columns[ours]] = pairs.squared[ours]
+    own = np.minimum.accumulate(np.minimum.accumulate(own, axis=1)[::-1], axis=0)[::-1]
+    least = np.minimum.accumulate(least)
+    found = np.append(np.inf, np.minimum(least[:-1], np.diagonal(own, -1)))
+    distances: Floats = np.sqrt(found)
+    return distances
+
+
+def verified(candidates: Candidates, steps: list[Step], found: Floats, formula: Formula) -> list[Step]:
+    """The steps that stand now that low is known: `found` (steps,) is the least distance that the guess may have missed."""
+    open_, good = np.ones(len(candidates.open), bool), list[Step]()
+    for step, low in zip(steps, found.tolist(), strict=True):
+        if low < step.low:
+            at, score = choose(step.distance, open_, formula, low, step.high, candidates.start)
+            if at != step.at:
+                break
+            good.append(replace(step, low=low, score=score))
+        else:
+            good.append(step)
+        open_[step.at] = False
+    return good
+
+
+def best_rows(score: Floats, count: int) -> Flags:
+    """The `count` rows of best score; of equals at the boundary the lowest."""
+    if count >= len(score):
+        return np.ones(len(score), bool)
+    boundary = np.partition(score, len(score) - count)[len(score) - count]
+    best: Flags = score > boundary
+    equal = np.flatnonzero(score == boundary)
+    best[equal[: count - int(best.sum())]] = True
+    return best
