@@ -50,7 +50,7 @@ class NearestCentre:
         """Account for a new centre (D,)."""
         exact = centre.astype(np.float64)
         both = self._norms + float(exact @ exact)
-        product = (self._x @ centre.astype(self._x.dtype)).astype(np.float64)
+        product = product_of(self._x, centre.astype(self._x.dtype)).astype(np.float64)
         floor = both - 2.0 * product - (self._relative * both + self._absolute)
         nearer = np.flatnonzero(floor < self.squared)
         for at in range(0, len(nearer), ROWS):
@@ -80,7 +80,7 @@ class NearestCentre:
             some = slice(at, at + block) if rows is None else rows[at : at + block]
             limits = _rounded_down((self._norms[some] * (1 - self._relative) - self._absolute - self.squared[some]) / 2, dtype)
             vectors = self._x[at : at + block] if rows is None else self._x.take(rows[at : at + block], axis=0)
-            product = np.matmul(vectors, turned, out=products[: len(limits)])
+            product = product_of(vectors, turned, products[: len(limits)])
             # first each row's largest product against the lowest column part, then the few rows that may hold a pair in full
             near = np.flatnonzero(product.max(axis=1, initial=-np.inf) >= limits + lowest)
             if len(near):
@@ -107,6 +107,14 @@ class NearestCentre:
     def distances(self) -> Floats:
         """Euclidean distances (N,)."""
         return np.sqrt(self.squared)
+
+
+def product_of(these: Vectors, those: Vectors, out: Vectors | None = None) -> Vectors:
+    """The matrix product. Of finite vectors of checked magnitude it is finite: a floating-point flag that BLAS raises comes from
+    lanes that it throws away."""
+    with np.errstate(all="ignore"):
+        product: Vectors = np.matmul(these, those, out=out)
+    return product
 
 
 def squared_distances(these: Vectors, those: Vectors) -> Floats:
