@@ -26,6 +26,7 @@ k-center is the same with score = distance, which needs neither low nor high.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +39,7 @@ EXHAUSTED = 1e-6
 GUARD = 1e-9
 SLACK = 1e-12  # far above the roundings of a bound whose terms are of the order of 1, far below the 1e-9 that are promised
 
+LAZY = 0.35  # of all pairs: beyond that share, the one product over all rows is cheaper than many over some
 FIRST_BATCH, LARGEST_BATCH = 4, 128
 WIDTHS = {"good": (512, 16384), "far": (64, 8192)}  # fewest and most candidates: by score, and by distance
 
@@ -66,23 +68,25 @@ class Formula:
 
 @dataclass(frozen=True)
 class Rest:
-    """What bounds the rows that are no candidates: their best score with the lowest row that has it, least and greatest distance."""
+    """What bounds the rows that are no candidates: their best score with the lowest row that has it, least and greatest
+    distance known; `doubt`: what no distance is below that is known as a bound only."""
 
     score: float = -np.inf
     row: int = np.iinfo(np.int64).max
     low: float = np.inf
     high: float = -np.inf
+    doubt: float = np.inf
 
 
 @dataclass(frozen=True)
 class Start:
-    """What is known at the start of a batch. `fresh`: of all rows, not of the candidates alone."""
+    """What is known at the start of a batch. `covered`: all rows are bounded by all picks."""
 
     rows: Indices
     low: float
     high: float
     rest: Rest
-    fresh: bool
+    covered: bool
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,11 @@ class LazyGreedy:
         self.picked = np.zeros(k, np.int64)
         self.done = 0
         self.width = {kind: least for kind, (least, _) in WIDTHS.items()}
-        self.seen = np.zeros(len(vectors), np.int32)  # how many of the picks a row's distance accounts for
+        # of the picks so far, how many a row's squared distance is exact for, and how many it is a bound from above for
+        self.exact, self.covered = np.zeros(len(vectors), np.int32), np.zeros(len(vectors), np.int32)
+        # while bounding rows only where needed pays; pairs bounded so
+        self.lazy, self.work = True, 0
+        self.doubt = nearest.error()
 
     def run(self) -> Picks:
         """All picks. Deterministic, whatever the number of threads."""
@@ -129,63 +137,102 @@ class LazyGreedy:
             self.width[kind] = min(2 * self.width[kind], most) if kind == short_of else max(self.width[kind] * 7 // 8, least)
 
     def start(self) -> Start:
-        """Candidates, up to date, and what bounds the rest."""
-        formula, remaining, good, farthest = self.formula, self.remaining, self.width["good"], self.width["far"]
-        stale = self.seen < self.done
-        if stale.any() and not formula.plain and self.nearest.squared.min(where=remaining, initial=np.inf) > 0:
-            self.refresh(np.arange(len(stale)))
-            stale[:] = False
-        more = 2
+        """Candidates, exact, and what bounds the rest."""
+        formula, remaining, squared = self.formula, self.remaining, self.nearest.squared
+        good, farthest, more = self.width["good"], 0 if formula.plain else self.width["far"], 2
+        if not formula.plain:
+            self.find_low()
         while True:
             distance = self.nearest.distances()
             left = distance[remaining]
             low, high = float(left.min()), float(left.max())
             score = np.where(remaining, formula.scores(slice(None), distance, low, high), -np.inf)
             far = np.where(remaining, distance, -np.inf)
-            candidate = best_rows(score, good) | best_rows(far, farthest)
-            behind = np.flatnonzero(candidate & stale)
-            if not len(behind):
+            candidate = (best_rows(score, good) | best_rows(far, farthest)) & remaining
+            behind = self.covered < self.done
+            if (candidate & behind).any():  # bring more up to date than are needed, and more from round to round: few rounds
+                self.cover(np.flatnonzero((best_rows(score, more * good) | best_rows(far, more * farthest)) & behind))
+                more *= 2
+                if self.lazy and self.done >= LARGEST_BATCH and self.work > LAZY * len(self.x) * self.done:
+                    self.lazy = False
+                    self.cover(np.arange(len(self.x)))
+                continue
+            inexact = self.exact < self.done
+            if not (candidate & inexact).any():
                 break
-            # more than needed, and more from round to round, so that rounds are few
-            self.refresh(np.flatnonzero((best_rows(score, more * good) | best_rows(far, more * farthest)) & stale))
-            more *= 2
-            stale = self.seen < self.done
-        candidate &= remaining
+            # some more here too: those at the boundary trade places
+            self.make_exact(np.flatnonzero((best_rows(score, good * 5 // 4) | best_rows(far, farthest * 5 // 4)) & remaining & inexact))
         others = np.flatnonzero(remaining & ~candidate)
         rest = Rest()
         if len(others):
             best = int(others[score[others].argmax()])
-            rest = Rest(float(score[best]), best, float(distance[others].min()), float(distance[others].max()))
-        return Start(np.flatnonzero(candidate), low, high, rest, not stale.any())
+            doubt = float((squared - self.doubt)[remaining & ~candidate & inexact].min(initial=np.inf))
+            rest = Rest(float(score[best]), best, float(distance[others].min()), float(distance[others].max()), math.sqrt(max(doubt, 0.0)))
+        return Start(np.flatnonzero(candidate), low, high, rest, not behind.any())
 
-    def refresh(self, rows: Indices) -> None:
-        """Bring rows up to date: those that last were at the same pick in one product."""
-        seen = self.seen[rows]
-        if len(rows) == len(self.x) and (seen == seen[0]).all():  # in place
-            self.nearest.lower(self.nearest.nearer(self.x[self.picked[seen[0] : self.done]]))
-            self.seen[:] = self.done
-            return
-        for since in np.unique(seen[seen < self.done]):
-            self.nearest.lower(self.nearest.nearer(self.x[self.picked[since : self.done]], rows[seen == since]))
-        self.seen[rows] = self.done
+    def find_low(self) -> None:
+        """Make sure that the least squared distance known is the least there is."""
+        squared, remaining = self.nearest.squared, self.remaining
+        while (least := squared.min(where=remaining, initial=np.inf)) > 0:
+            if (self.covered < self.done).any():
+                self.cover(np.arange(len(squared)))
+                continue
+            doubtful = np.flatnonzero(remaining & (self.exact < self.done) & (squared - self.doubt < least))
+            if not len(doubtful):
+                return
+            self.make_exact(doubtful)
+
+    def cover(self, rows: Indices) -> None:
+        """Bound rows by all picks: those that were bounded by as many in one product."""
+        covered = self.covered[rows]
+        if len(rows) == len(self.x) and (covered == covered[0]).all():  # in place
+            groups = [(int(covered[0]), None)]
+        else:
+            groups = [(int(since), rows[covered == since]) for since in np.unique(covered) if since < self.done]
+        for since, group in groups:
+            centres = self.x[self.picked[since : self.done]]
+            bounds, close = self.nearest.bounds(centres, group)
+            self.account(group, since, bounds, close)
+            self.work += (self.done - since) * len(self.x if group is None else group)
+
+    def account(self, group: Indices | None, since: int, bounds: Nearer, close: Nearer) -> None:
+        """Lower what is known of a group of rows that was covered `since`. Who was exact and has no new bound is exact still."""
+        rows = slice(None) if group is None else group
+        hit = self.exact[bounds.rows]
+        self.exact[rows] = np.where(self.exact[rows] == since, self.done, self.exact[rows])
+        self.exact[bounds.rows] = hit
+        self.covered[rows] = self.done
+        self.nearest.lower(bounds)
+        self.nearest.lower(close)
+
+    def make_exact(self, rows: Indices) -> None:
+        """Make rows' squared distances exact. Rows of about the same age go together: a few products more, many calls less."""
+        age = self.done - self.exact[rows]
+        for power in np.unique(np.log2(age[age > 0]).astype(np.int64)).tolist():
+            some = (age >> power) == 1
+            since = self.done - int(age[some].max())
+            self.nearest.lower(self.nearest.nearer(self.x[self.picked[since : self.done]], rows[some]))
+        self.exact[rows] = self.covered[rows] = self.done
 
     def settle(self, candidates: Candidates, steps: list[Step]) -> list[Step]:
         """Make the picks of a batch, or as many as stand."""
-        rows = candidates.start.rows
+        rows, since = candidates.start.rows, self.done
         picked = rows[[step.at for step in steps]]
-        if self.formula.plain or not any(step.low for step in steps[1:]):
-            good = steps
-            self.nearest.squared[rows] = candidates.squared
-            self.seen[rows] = self.done + candidates.seen
-        else:
-            pairs = self.nearest.nearer(self.x[picked])
-            good = verified(candidates, steps, lows(picked, self.remaining, pairs), self.formula)
-            kept = pairs.columns < len(good)
-            self.nearest.lower(Nearer(pairs.rows[kept], pairs.columns[kept], pairs.squared[kept]))
-            self.seen[:] = self.done + len(good)
-        self.picked[self.done : self.done + len(good)] = picked[: len(good)]
-        self.remaining[picked[: len(good)]] = False
+        lowest = max((step.low for step in steps[1:]), default=0.0)
+        good, bounds, close = steps, None, None
+        if not self.lazy or (lowest > 0 and not self.formula.plain):
+            bounds, close = self.nearest.bounds(self.x[picked], below=lowest * lowest * (1 + SLACK))
+            if not self.formula.plain:
+                good = verified(candidates, steps, lows(picked, self.remaining, close), self.formula)
         self.done += len(good)
+        self.picked[since : self.done] = picked[: len(good)]
+        self.remaining[picked[: len(good)]] = False
+        if bounds is not None and close is not None:
+            self.account(None, since, bounds.first(len(good)), close.first(len(good)))
+        if len(good) == len(steps):  # what the candidates learned on the way
+            self.nearest.squared[rows] = np.minimum(self.nearest.squared[rows], candidates.squared)
+            self.exact[rows] = np.maximum(self.exact[rows], since + candidates.exact)
+            self.covered[rows] = np.maximum(self.covered[rows], self.exact[rows])
         return good
 
 
@@ -195,7 +242,7 @@ class Candidates:
     def __init__(self, greedy: LazyGreedy, start: Start) -> None:
         self.x, self.formula, self.start = greedy.x, greedy.formula, start
         self.squared: Floats = greedy.nearest.squared[start.rows]
-        self.seen = np.zeros(len(start.rows), np.int32)  # of the picks of this batch
+        self.exact = np.zeros(len(start.rows), np.int32)  # of the picks of this batch
         self.short_of = ""  # what ended the batch early
 
     def pick(self, size: int) -> list[Step]:
@@ -213,7 +260,7 @@ class Candidates:
             if high < rest.high and not self.formula.plain:
                 self.short_of = "far"
                 break
-            if steps and low > 0 and not (start.fresh or self.formula.plain):
+            if steps and not self.formula.plain and low > (rest.doubt if start.covered else 0):
                 break
             at, score = choose(self.distance, self.open, self.formula, low, high, start)
             if at < 0:
@@ -229,13 +276,13 @@ class Candidates:
 
     def _behind(self, at: int, now: int) -> bool:
         """Whether the candidate was not up to date; it is now."""
-        if self.seen[at] == now:
+        if self.exact[at] == now:
             return False
-        nearest = squared_distances(self.centres[self.seen[at] : now], self.x[self.start.rows[at]].astype(np.float64)).min()
+        nearest = squared_distances(self.centres[self.exact[at] : now], self.x[self.start.rows[at]].astype(np.float64)).min()
         if nearest < self.squared[at]:
             self.squared[at] = nearest
             self.distance[at] = self.lowest[at] = self.highest[at] = np.sqrt(nearest)
-        self.seen[at] = now
+        self.exact[at] = now
         return True
 
 

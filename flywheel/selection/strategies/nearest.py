@@ -1,19 +1,22 @@
 """Squared distance of every point to its nearest centre, kept up to date as centres are added, one at a time or many at once.
 
 Every distance that counts is a float64 sum of squared differences, so exact duplicates are at distance exactly 0 and equal points
-tie exactly. Products in the vectors' own precision only rule out the pairs that cannot lower a distance, with a bound on their
-rounding error; so neither thread count nor BLAS changes a result.
+tie exactly. Products in the vectors' own precision only bound a distance from both sides; so neither thread count nor BLAS changes a
+result.
 
-The bound. With u the unit roundoff of the vectors' type and D columns, a dot product computed in any order, with or without fused
-multiply-add, is off by at most D u |x||y| / (1 - D u) (Higham 2002, section 3.1), and |x||y| <= (|x|^2 + |y|^2) / 2. A product that
-is summed without these errors tells |x - y|^2 = |x|^2 + |y|^2 - 2 x.y. `_relative` is 4 (D + 4) u = 2 (D + 4) eps: at least twice
-what the product needs, the rest covers a centre rounded to the vectors' type (u |x||y|), and thresholds rounded to it
-(2 u (|x|^2 + |y|^2)). `_absolute` covers products that underflow.
+The bound. With u = eps / 2 the unit roundoff of the vectors' type and D columns, a dot product computed in any order, with or without
+fused multiply-add, is off by at most D u |x||y| / (1 - D u) (Higham 2002, section 3.1), and |x||y| <= both / 2 with
+both = |x|^2 + |y|^2. So |x - y|^2 = both - 2 x.y is known to within D eps both / 2, and `error` = 2 (D + 4) eps both is four times that: the
+rest covers a centre rounded to the vectors' type (eps both / 2), thresholds rounded to it (eps both), and where the type is float64
+itself the roundings of norms (D eps both / 2) and of the sum of squared differences ((D + 2) eps both), for which it is doubled
+once more. `_absolute` covers products that underflow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +30,16 @@ PRODUCTS = 1 << 18  # products a block: 1 MB of float32 stays in the cache
 
 @dataclass(frozen=True)
 class Nearer:
-    """Pairs of a row and a centre's column, with their squared distances."""
+    """Pairs of a row and a centre's column, with their squared distances or bounds of these from above."""
 
     rows: Indices
     columns: Indices
     squared: Floats
+
+    def first(self, columns: int) -> Nearer:
+        """Those of the first columns."""
+        kept = self.columns < columns
+        return Nearer(self.rows[kept], self.columns[kept], self.squared[kept])
 
 
 class NearestCentre:
@@ -43,19 +51,12 @@ class NearestCentre:
         self.squared: Floats = np.full(len(vectors), np.inf)
         self._norms: Floats = squared_norms(vectors)
         limits = np.finfo(vectors.dtype)
-        self._relative = 2.0 * (vectors.shape[1] + 4) * float(limits.eps)
+        self._relative = (2.0 if vectors.dtype == np.float32 else 4.0) * (vectors.shape[1] + 4) * float(limits.eps)
         self._absolute = 4.0 * vectors.shape[1] * float(limits.tiny)
 
     def add(self, centre: Vectors) -> None:
         """Account for a new centre (D,)."""
-        exact = centre.astype(np.float64)
-        both = self._norms + float(exact @ exact)
-        product = product_of(self._x, centre.astype(self._x.dtype)).astype(np.float64)
-        floor = both - 2.0 * product - (self._relative * both + self._absolute)
-        nearer = np.flatnonzero(floor < self.squared)
-        for at in range(0, len(nearer), ROWS):
-            rows = nearer[at : at + ROWS]
-            self.squared[rows] = np.minimum(self.squared[rows], squared_distances(self._x[rows], exact))
+        self.lower(self.nearer(centre[None]))
 
     def add_all(self, centres: Vectors) -> None:
         """Account for many new centres (C, D): the first alone, so that there is something to compare with, then in growing blocks."""
@@ -67,15 +68,41 @@ class NearestCentre:
     def nearer(self, centres: Vectors, rows: Indices | None = None) -> Nearer:
         """All pairs of a row (of `rows` where given) and one of `centres` (C, D) that are nearer than the row's nearest centre so
         far. Nothing is changed."""
+        if np.isposinf(self.squared[:1]).any() and rows is None and len(centres) == 1:  # nothing is known yet: no pair can be ruled out
+            every = np.arange(len(self._x))
+            return self._exact(every, np.zeros(len(every), np.int64), centres)
+        row, column = _joined([(row, column) for row, column, _ in self._near(centres, rows)], 2)
+        return self._exact(row, column, centres)
+
+    def bounds(self, centres: Vectors, rows: Indices | None = None, below: float = 0.0) -> tuple[Nearer, Nearer]:
+        """The same pairs with bounds of their squared distances from above, and exactly those that may be as near as `below`
+        (squared). Nothing is changed."""
+        theirs, found, close = squared_norms(centres), [], []
+        for row, column, product in self._near(centres, rows):
+            both = self._norms[row] + theirs[column]
+            error = self._relative * both + self._absolute
+            estimate = both - 2.0 * product
+            found.append((row, column, np.maximum(estimate + error, 0.0)))
+            tight = np.flatnonzero(estimate - error <= below)
+            close.append((row[tight], column[tight]))
+        row, column = _joined(close, 2)
+        return Nearer(*_joined(found, 3)), self._exact(row, column, centres)
+
+    def error(self) -> Floats:
+        """How far `bounds` may be above the truth (N,), by centres no longer than the longest row."""
+        error: Floats = 2.0 * (self._relative * (self._norms + self._norms.max(initial=0.0)) + self._absolute)
+        return error
+
+    def _near(self, centres: Vectors, rows: Indices | None) -> Iterator[tuple[Indices, Indices, Floats]]:
+        """Pairs that cannot be ruled out, with their products: some that are nearer, and all of these."""
         dtype = self._x.dtype
         turned = np.ascontiguousarray(centres.astype(dtype).T)
-        # x.y >= (|x|^2 + |y|^2 - error - squared) / 2 is where a pair can be nearer: the row's part and the column's, rounded down
+        # x.y >= (both - error - squared) / 2 is where a pair can be nearer: the row's part and the column's, rounded down
         columns = _rounded_down(squared_norms(centres) * ((1 - self._relative) / 2), dtype)
         lowest = columns.min(initial=np.inf)
         block = max(PRODUCTS // max(len(centres), 1), 1)
         count = len(self._x) if rows is None else len(rows)
         products = np.empty((min(block, count), len(centres)), dtype)
-        found = []
         for at in range(0, count, block):
             some = slice(at, at + block) if rows is None else rows[at : at + block]
             limits = _rounded_down((self._norms[some] * (1 - self._relative) - self._absolute - self.squared[some]) / 2, dtype)
@@ -86,12 +113,9 @@ class NearestCentre:
             if len(near):
                 row, column = (product[near] >= limits[near, None] + columns).nonzero()
                 row = near[row]
-                found.append((row + at if rows is None else rows[at + row], column))
-        if not found:
-            return Nearer(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        return self._confirmed(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]), centres)
+                yield (row + at if rows is None else rows[at + row]), column, product[row, column].astype(np.float64)
 
-    def _confirmed(self, rows: Indices, columns: Indices, centres: Vectors) -> Nearer:
+    def _exact(self, rows: Indices, columns: Indices, centres: Vectors) -> Nearer:
         exact = centres.astype(np.float64)
         squared = np.empty(len(rows))
         for at in range(0, len(rows), ROWS):
@@ -101,12 +125,18 @@ class NearestCentre:
         return Nearer(rows[kept], columns[kept], squared[kept])
 
     def lower(self, pairs: Nearer) -> None:
-        """Account for the centres of such pairs."""
+        """Account for such pairs."""
         np.minimum.at(self.squared, pairs.rows, pairs.squared)
 
     def distances(self) -> Floats:
         """Euclidean distances (N,)."""
         return np.sqrt(self.squared)
+
+
+def _joined(parts: list[tuple[Any, ...]], columns: int) -> tuple[Any, ...]:
+    if not parts:
+        return tuple(np.zeros(0, np.float64 if column == 2 else np.int64) for column in range(columns))
+    return tuple(np.concatenate([part[column] for part in parts]) for column in range(columns))
 
 
 def product_of(these: Vectors, those: Vectors, out: Vectors | None = None) -> Vectors:
