@@ -27,6 +27,7 @@ k-center is the same with score = distance, which needs neither low nor high.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,7 +40,8 @@ EXHAUSTED = 1e-6
 GUARD = 1e-9
 SLACK = 1e-12  # far above the roundings of a bound whose terms are of the order of 1, far below the 1e-9 that are promised
 
-LAZY = 0.35  # of all pairs: beyond that share, the one product over all rows is cheaper than many over some
+LAZY = 0.55  # of all pairs: beyond that share, one product over all rows is cheaper than many over some
+JUDGED = 256  # picks from one look at that share to the next
 FIRST_BATCH, LARGEST_BATCH = 4, 128
 WIDTHS = {"good": (512, 16384), "far": (64, 8192)}  # fewest and most candidates: by score, and by distance
 
@@ -111,7 +113,7 @@ class LazyGreedy:
         # of the picks so far, how many a row's squared distance is exact for, and how many it is a bound from above for
         self.exact, self.covered = np.zeros(len(vectors), np.int32), np.zeros(len(vectors), np.int32)
         # while bounding rows only where needed pays; pairs bounded so
-        self.lazy, self.work = True, 0
+        self.lazy, self.work, self.judged = True, 0, (0, 0)
         self.doubt = nearest.error()
 
     def run(self) -> Picks:
@@ -121,6 +123,7 @@ class LazyGreedy:
         size = FIRST_BATCH
         while self.done < k:
             size = min(size, k - self.done)
+            self.judge()
             candidates = Candidates(self, self.start())
             steps = candidates.pick(size)
             self.adapt(candidates.short_of)
@@ -136,10 +139,20 @@ class LazyGreedy:
         for kind, (least, most) in WIDTHS.items():
             self.width[kind] = min(2 * self.width[kind], most) if kind == short_of else max(self.width[kind] * 7 // 8, least)
 
+    def judge(self) -> None:
+        """Whether covering rows only where needed still pays: from `JUDGED` picks to the next."""
+        done, work = self.judged
+        if self.lazy and self.done - done >= JUDGED:
+            # the first stretch tells nothing: distances fall fast, everything is needed
+            if done and self.work - work > LAZY * len(self.x) * (self.done - done):
+                self.lazy = False
+                self.cover(np.arange(len(self.x)))
+            self.judged = (self.done, self.work)
+
     def start(self) -> Start:
         """Candidates, exact, and what bounds the rest."""
         formula, remaining, squared = self.formula, self.remaining, self.nearest.squared
-        good, farthest, more = self.width["good"], 0 if formula.plain else self.width["far"], 2
+        good, farthest, more = self.width["good"], 0 if formula.plain else self.width["far"], 4
         if not formula.plain:
             self.find_low()
         while True:
@@ -150,12 +163,12 @@ class LazyGreedy:
             far = np.where(remaining, distance, -np.inf)
             candidate = (best_rows(score, good) | best_rows(far, farthest)) & remaining
             behind = self.covered < self.done
-            if (candidate & behind).any():  # bring more up to date than are needed, and more from round to round: few rounds
-                self.cover(np.flatnonzero((best_rows(score, more * good) | best_rows(far, more * farthest)) & behind))
-                more *= 2
-                if self.lazy and self.done >= LARGEST_BATCH and self.work > LAZY * len(self.x) * self.done:
-                    self.lazy = False
-                    self.cover(np.arange(len(self.x)))
+            if (candidate & behind).any():
+                # more than these, and more from round to round, so that rounds are few; but none below what is covered already
+                wanted = best_rows(score, more * good) & (score >= nth(score[~behind], good))
+                wanted |= best_rows(far, more * farthest) & (far >= nth(far[~behind], farthest))
+                self.cover(np.flatnonzero(wanted & behind))
+                more *= 4
                 continue
             inexact = self.exact < self.done
             if not (candidate & inexact).any():
@@ -183,36 +196,40 @@ class LazyGreedy:
             self.make_exact(doubtful)
 
     def cover(self, rows: Indices) -> None:
-        """Bound rows by all picks: those that were bounded by as many in one product."""
-        covered = self.covered[rows]
-        if len(rows) == len(self.x) and (covered == covered[0]).all():  # in place
-            groups = [(int(covered[0]), None)]
+        """Bound rows by all picks."""
+        if len(rows) == len(self.x) and (self.covered == self.covered[0]).all():  # in place
+            groups: list[tuple[int, Indices | None]] = [(int(self.covered[0]), None)]
         else:
-            groups = [(int(since), rows[covered == since]) for since in np.unique(covered) if since < self.done]
+            groups = list(self.of_an_age(rows, self.covered))
         for since, group in groups:
-            centres = self.x[self.picked[since : self.done]]
-            bounds, close = self.nearest.bounds(centres, group)
+            bounds, close = self.nearest.bounds(self.x[self.picked[since : self.done]], group)
             self.account(group, since, bounds, close)
             self.work += (self.done - since) * len(self.x if group is None else group)
 
     def account(self, group: Indices | None, since: int, bounds: Nearer, close: Nearer) -> None:
-        """Lower what is known of a group of rows that was covered `since`. Who was exact and has no new bound is exact still."""
+        """Lower what is known of a group of rows. Who was exact and has no new bound is exact still."""
         rows = slice(None) if group is None else group
-        hit = self.exact[bounds.rows]
-        self.exact[rows] = np.where(self.exact[rows] == since, self.done, self.exact[rows])
-        self.exact[bounds.rows] = hit
+        fresh = since + bounds.columns >= self.covered[bounds.rows]
+        hit = bounds.rows[fresh]
+        exact = self.exact[hit]
+        self.exact[rows] = np.where(self.exact[rows] == self.covered[rows], self.done, self.exact[rows])
+        self.exact[hit] = exact
         self.covered[rows] = self.done
         self.nearest.lower(bounds)
         self.nearest.lower(close)
 
     def make_exact(self, rows: Indices) -> None:
-        """Make rows' squared distances exact. Rows of about the same age go together: a few products more, many calls less."""
-        age = self.done - self.exact[rows]
+        """Make rows' squared distances exact."""
+        for since, group in self.of_an_age(rows, self.exact):
+            self.nearest.lower(self.nearest.nearer(self.x[self.picked[since : self.done]], group))
+        self.exact[rows] = self.covered[rows] = self.done
+
+    def of_an_age(self, rows: Indices, known: npt.NDArray[np.int32]) -> Iterator[tuple[int, Indices]]:
+        """Rows that know of about as many picks, and the fewest that one knows of: some products twice, but few calls."""
+        age = self.done - known[rows]
         for power in np.unique(np.log2(age[age > 0]).astype(np.int64)).tolist():
             some = (age >> power) == 1
-            since = self.done - int(age[some].max())
-            self.nearest.lower(self.nearest.nearer(self.x[self.picked[since : self.done]], rows[some]))
-        self.exact[rows] = self.covered[rows] = self.done
+            yield self.done - int(age[some].max()), rows[some]
 
     def settle(self, candidates: Candidates, steps: list[Step]) -> list[Step]:
         """Make the picks of a batch, or as many as stand."""
@@ -332,11 +349,16 @@ def verified(candidates: Candidates, steps: list[Step], found: Floats, formula: 
     return good
 
 
+def nth(values: Floats, n: int) -> float:
+    """The n-th greatest; -inf where there are fewer."""
+    return float(np.partition(values, len(values) - n)[len(values) - n]) if 0 < n <= len(values) else -np.inf
+
+
 def best_rows(score: Floats, count: int) -> Flags:
     """The `count` rows of best score; of equals at the boundary the lowest."""
-    if count >= len(score):
-        return np.ones(len(score), bool)
-    boundary = np.partition(score, len(score) - count)[len(score) - count]
+    if count >= len(score) or count == 0:
+        return np.full(len(score), count > 0)
+    boundary = nth(score, count)
     best: Flags = score > boundary
     equal = np.flatnonzero(score == boundary)
     best[equal[: count - int(best.sum())]] = True
