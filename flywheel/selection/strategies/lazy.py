@@ -202,19 +202,22 @@ class LazyGreedy:
         else:
             groups = list(self.of_an_age(rows, self.covered))
         for since, group in groups:
-            bounds, close = self.nearest.bounds(self.x[self.picked[since : self.done]], group)
-            self.account(group, since, bounds, close)
             self.work += (self.done - since) * len(self.x if group is None else group)
+            # by stretches: once a row knows of the first picks, few of the later ones are nearer still
+            for at in range(since, self.done, LARGEST_BATCH):
+                end = min(at + LARGEST_BATCH, self.done)
+                self.account(group, at, end, *self.nearest.bounds(self.x[self.picked[at:end]], group))
 
-    def account(self, group: Indices | None, since: int, bounds: Nearer, close: Nearer) -> None:
-        """Lower what is known of a group of rows. Who was exact and has no new bound is exact still."""
+    def account(self, group: Indices | None, since: int, end: int, bounds: Nearer, close: Nearer) -> None:
+        """Lower what is known of a group of rows by the picks from `since` to `end`. Who was exact and has no new bound is exact
+        still."""
         rows = slice(None) if group is None else group
-        fresh = since + bounds.columns >= self.covered[bounds.rows]
-        hit = bounds.rows[fresh]
+        hit = bounds.rows[since + bounds.columns >= self.covered[bounds.rows]]
         exact = self.exact[hit]
-        self.exact[rows] = np.where(self.exact[rows] == self.covered[rows], self.done, self.exact[rows])
+        covered = np.maximum(self.covered[rows], end)
+        self.exact[rows] = np.where(self.exact[rows] == self.covered[rows], covered, self.exact[rows])
         self.exact[hit] = exact
-        self.covered[rows] = self.done
+        self.covered[rows] = covered
         self.nearest.lower(bounds)
         self.nearest.lower(close)
 
@@ -245,7 +248,7 @@ class LazyGreedy:
         self.picked[since : self.done] = picked[: len(good)]
         self.remaining[picked[: len(good)]] = False
         if bounds is not None and close is not None:
-            self.account(None, since, bounds.first(len(good)), close.first(len(good)))
+            self.account(None, since, self.done, bounds.first(len(good)), close.first(len(good)))
         if len(good) == len(steps):  # what the candidates learned on the way
             self.nearest.squared[rows] = np.minimum(self.nearest.squared[rows], candidates.squared)
             self.exact[rows] = np.maximum(self.exact[rows], since + candidates.exact)
