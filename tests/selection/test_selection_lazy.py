@@ -100,9 +100,9 @@ def test_all_rows_are_looked_at_once_a_batch_not_once_a_pick():
     assert pairs < 1.5 * len(x) * 600
 
 
-def test_where_copies_keep_the_least_distance_at_zero_most_pairs_are_never_looked_at():
+def test_where_copies_keep_the_least_distance_at_zero_many_pairs_are_never_looked_at():
     x = np.repeat(gaussians(10_000, 64, 7), 2, axis=0)
-    u = np.random.default_rng(8).random(20_000) ** 4
+    u = np.random.default_rng(8).random(20_000)
     pairs = 0
     near = NearestCentre._near
 
@@ -113,7 +113,7 @@ def test_where_copies_keep_the_least_distance_at_zero_most_pairs_are_never_looke
 
     with mock.patch.object(NearestCentre, "_near", counted):
         hybrid_active_select(x, u, k=600, w_uncertainty=0.9)
-    assert pairs < 0.9 * len(x) * 600
+    assert pairs < 0.7 * len(x) * 600
 
 
 def test_a_read_only_memory_map_is_read_in_place(tmp_path):

@@ -26,6 +26,7 @@ from flywheel.selection.strategies.interface import Floats, Indices, Vectors
 ROWS = 128  # rows a block of exact distances: 128 x 384 float64 stay in the cache
 CENTRES = 128  # centres a matrix product
 PRODUCTS = 1 << 18  # products a block: 1 MB of float32 stays in the cache
+GATHERED = 8192  # most rows a block: they may be copied
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class NearestCentre:
         # x.y >= (both - error - squared) / 2 is where a pair can be nearer: the row's part and the column's, rounded down
         columns = _rounded_down(squared_norms(centres) * ((1 - self._relative) / 2), dtype)
         lowest = columns.min(initial=np.inf)
-        block = max(PRODUCTS // max(len(centres), 1), 1)
+        block = min(max(PRODUCTS // max(len(centres), 1), 1), GATHERED)
         count = len(self._x) if rows is None else len(rows)
         products = np.empty((min(block, count), len(centres)), dtype)
         for at in range(0, count, block):
