@@ -1,25 +1,27 @@
 """Greedy selection in batches, with the picks of the one-at-a-time greedy: exact, and most of the work is matrix products.
 
 A plain greedy looks at every row after every pick: N k matrix-vector products, bound by memory. Here a batch of picks is made among
-few candidates, and then all rows are brought up to date with the whole batch by one matrix product, which is bound by arithmetic
-and about ten times as fast. The score of a row is
+few candidates, and all rows are bounded by the whole batch with one matrix product, which is bound by arithmetic and about ten times as
+fast. The score of a row is
 
     score = weighted + slope (distance - low),   slope = (1 - w) / (high - low + 1e-9), or 0 where high - low < 1e-6
 
 with low and high the least and greatest distance to the nearest pick among the rows left. Why the picks are the same:
 
-1. *Distances never rise.* What was known of a row at the start of the batch bounds its distance, and so its score, from above. All
-   roundings involved (difference, quotient, product, sum, square root) are monotone, so this holds for the computed numbers too.
-2. *Candidates are enough.* They are the rows of best score at the start of the batch, the rest score at most `rest.score`. While low
-   and high are as at the start, that still bounds the rest (1). If they moved, write y = distance - low, 0 <= y <= high - low, for
-   the distance now: the rest scores at most  rest.score + slope0 (low - low0) + max(0, (slope - slope0) (high - low)), because
-   weighted + slope0 (y + low - low0) <= rest.score. A winner that is not above that bound ends the batch; the next one starts with all
-   rows up to date, so its first pick is always certain. Ties at an unmoved bound go to the lower row, known by `rest.row`.
-3. *High is certain*: a greatest distance among candidates that reaches all that was known of the rest; otherwise the batch ends.
-4. *Low is a guess, verified*: the least distance known can only be undercut by a row that a pick of this batch came nearer to. The
-   matrix product at the end of the batch finds all such pairs. Where low was lower than guessed, the choice is made again with
-   the true value among the candidates as they were; if it falls on the same row, nothing else changes, and if not, the batch is cut
-   there and what came after is dropped.
+1. *Distances never rise*, so whatever bounds a row's distance from above bounds its score. All roundings involved (difference, quotient,
+   product, sum, square root) are monotone, so this holds for the computed numbers too.
+2. *Candidates are enough.* They are exact, and of best score at the start of the batch; the rest scores at most `rest.score` (1). While
+   low and high are as at the start, that still bounds the rest. If they moved, write y = distance - low, 0 <= y <= high - low, for the
+   distance now: the rest scores at most  rest.score - slope0 (low - low0) + max(0, (slope - slope0) (high - low)),  because
+   weighted + slope0 (y + low - low0) <= rest.score. A winner that is not above that bound ends the batch. Ties at an unmoved bound go to the lower row, known by `rest.row`. At the start of a batch low and high are exact and the best candidate
+   is above or ties with all others, so each batch makes one pick at least.
+3. *High is certain*: the greatest distance among candidates, exact, which reaches all that is known of the rest; otherwise the batch ends.
+4. *Low is a guess, verified.* The least distance known can be undercut by a row that a pick of this batch came nearer to: the matrix
+   product at the end of the batch finds all such pairs, and they are made exact. Where low was lower than guessed, the choice is made
+   again with the true value among the candidates as they were; if it falls on the same row, nothing else changes, and if not, the batch is
+   cut there and what came after is dropped. And it can be undercut by a row known as a bound only: no guess goes above `rest.doubt`.
+5. *Low = 0 needs no verification*: while an exact copy of a pick is left, nothing is below it. Then rows that are bounded by old picks alone
+   stay so until their bound reaches the candidates; that pays with copies in the pool, and is given up where it does not.
 
 k-center is the same with score = distance, which needs neither low nor high.
 """
