@@ -159,6 +159,9 @@ def main() -> None:
         for name in options.pools.split(","):
             x = made[name]()
             u = np.random.default_rng(1).beta(2, 2, len(x))
+            if not options.no_peers:
+                of_the_reference(x[:500], u[:500], hybrid_active_select(x[:500], u[:500], 40))
+                of_coreset(x[:500], 5)  # libraries are loaded before the limit, which holds for those that are
             with threadpool_limits(1):
                 results.append(side_by_side(name, x, u, options.k, options.repeats, not options.no_peers))
             print(json.dumps(results[-1]))
