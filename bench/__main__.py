@@ -16,7 +16,7 @@ from pathlib import Path
 RESULTS = "bench/results"
 BENCHES: dict[str, list[str]] = {
     "orchestration": [],
-    "selection_hybrid": [],
+    "selection_speed": ["--no-peers", "--pools", "random,clustered", "--json", f"{RESULTS}/selection_speed.json"],
     "privacy_speed": ["--n", "2900"],
     "training_round": ["--rounds", "1", "--prompts", "300", "--out", f"{RESULTS}/training_round.json"],
     "consent": [],
@@ -43,6 +43,7 @@ CAMPAIGN: dict[str, list[str]] = {
         f"{RESULTS}/redaction_scale_campaign.json",
     ],
     "campaign_fuzz_ingestion": ["--seconds", "600", "--seed", "1"],
+    "campaign_selection": ["--cases", "10000"],
     "audit_reads": ["--reads", "2500", "--out", f"{RESULTS}/audit_reads_campaign.json"],
     "training_round": ["--rounds", "4", "--out", f"{RESULTS}/training_campaign.json"],
 }

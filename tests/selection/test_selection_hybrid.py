@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from flywheel.errors import BadInput
 from flywheel.selection import hybrid_active_select, select
-from tests.operations import operations
 
 
 def oracle_scores(x: np.ndarray, u: np.ndarray, picked: list[int], w: float) -> np.ndarray:
@@ -153,16 +152,3 @@ def test_labelled_points_are_centres_from_the_start():
     assert first.indices.tolist() == [2]
     assert first.distance.tolist() == [10.0]
     assert first.score[0] == pytest.approx(0.7, abs=1e-6)
-
-
-def test_the_work_in_python_grows_with_the_picks_and_not_with_the_rows():
-    """Distances are kept and brought up to date by one column a pick; worked out again they would be rows times picks."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((2000, 384)).astype(np.float32)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    u = rng.random(2000)
-    few, many, fewer_rows = (
-        operations(lambda n=n, k=k: hybrid_active_select(x[:n], u[:n], k=k)) for n, k in ((2000, 60), (2000, 600), (700, 600))
-    )
-    assert many < 11 * few
-    assert many < 1.5 * fewer_rows

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from flywheel.selection.strategies.interface import (
-    Floats,
     Indices,
     Parameters,
     Picks,
@@ -26,10 +25,8 @@ from flywheel.selection.strategies.interface import (
     checked_pool,
     checked_weight,
 )  # fmt: skip
+from flywheel.selection.strategies.lazy import GUARD, Formula, LazyGreedy
 from flywheel.selection.strategies.nearest import NearestCentre
-
-EXHAUSTED = 1e-6
-GUARD = 1e-9
 
 
 def hybrid_active_select(embeddings: Any, uncertainties: Any, k: int = 1200, w_uncertainty: float = 0.6) -> Indices:
@@ -49,37 +46,17 @@ def pick(pool: Pool, budget: int, *, seed: int, parameters: Parameters) -> Picks
     w = checked_weight(parameters.w_uncertainty)
     uncertainty = pool.demand_uncertainty("hybrid")
     k = checked_budget(budget, len(pool))
-    indices, scores, distances = np.zeros(k, np.int64), np.zeros(k), np.full(k, np.nan)
     if k == 0:
-        return Picks(indices, scores, distances)
+        return Picks(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
     normalised = (uncertainty - uncertainty.min()) / (np.ptp(uncertainty) + GUARD)
-    weighted = w * normalised
-    nearest = NearestCentre(pool.vectors)
-    for known in pool.labelled if pool.labelled is not None else ():
-        nearest.add(known)
-    remaining = np.ones(len(pool), bool)
-    for step in range(k):
-        score = weighted.copy()
-        if step or pool.labelled is not None:
-            distance = nearest.distances()
-            score += (1 - w) * spread(distance, remaining)
-            score[~remaining] = -np.inf
-            at = int(score.argmax())
-            distances[step] = distance[at]
-        else:
-            # by u' itself: at w = 0 the weighted signal is all zero, and the reference still starts at the most uncertain row
-            at = int(normalised.argmax())
-        indices[step], scores[step] = at, score[at]
-        remaining[at] = False
-        nearest.add(pool.vectors[at])
-    return Picks(indices, scores, distances)
-
-
-def spread(distance: Floats, remaining: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats:
-    """Distances min-max normalised over the remaining rows; all 0 where they do not differ by 1e-6."""
-    left = distance[remaining]
-    low, extent = float(left.min()), float(np.ptp(left))
-    if extent < EXHAUSTED:
-        return np.zeros(len(distance))
-    normalised: Floats = (distance - low) / (extent + GUARD)
-    return normalised
+    nearest, remaining = NearestCentre(pool.vectors), np.ones(len(pool), bool)
+    formula = Formula(w * normalised, 1 - w)
+    if pool.labelled is not None:
+        nearest.add_all(pool.labelled)
+        return LazyGreedy(pool.vectors, nearest, formula, remaining, k).run()
+    # by u' itself: at w = 0 the weighted signal is all zero, and the reference still starts at the most uncertain row
+    first = int(normalised.argmax())
+    nearest.add(pool.vectors[first])
+    remaining[first] = False
+    later = LazyGreedy(pool.vectors, nearest, formula, remaining, k - 1).run()
+    return Picks(np.append(first, later.indices), np.append(formula.weighted[first], later.score), np.append(np.nan, later.distance))

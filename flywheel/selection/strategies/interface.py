@@ -12,6 +12,7 @@ from flywheel.errors import BadInput
 
 LARGEST = 1e150  # squares of larger numbers overflow
 LARGEST_SINGLE = 1e15  # the same in float32
+BLOCK = 4096  # rows checked at a time
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -66,7 +67,7 @@ def checked_pool(vectors: Any, uncertainty: Any = None, labelled: Any = None) ->
     known = None if labelled is None or len(labelled) == 0 else _matrix("labelled", labelled)
     if known is not None and len(rows) and known.shape[1] != rows.shape[1]:
         raise BadInput(f"labelled vectors have {known.shape[1]} columns, the pool's {rows.shape[1]}: they come from different embedders")
-    if known is not None and np.abs(known).max() > LARGEST_SINGLE:
+    if known is not None and rows.dtype == np.float32 and np.abs(known).max(initial=0.0) > LARGEST_SINGLE:
         rows = rows.astype(np.float64)
     return Pool(rows, signal, known)
 
@@ -91,17 +92,20 @@ def _matrix(name: str, values: Any) -> Vectors:
         rows = rows.reshape(0, 1)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise BadInput(f"{name} must be a numeric matrix (rows, columns), got shape {rows.shape} of {rows.dtype}")
-    # float32 stays float32 (half the memory) where its squares cannot overflow in the distance filter
-    rows = np.ascontiguousarray(rows if rows.dtype == np.float32 else rows.astype(np.float64))
-    bad = ~np.isfinite(rows).all(axis=1)
-    if bad.any():
-        raise BadInput(f"{name}: row {int(bad.argmax())} holds a value that is not finite; embed it again or leave the row out")
-    largest = np.abs(rows).max(axis=1, initial=0.0).astype(np.float64)
-    if (largest > LARGEST).any():
-        raise BadInput(f"{name}: row {int((largest > LARGEST).argmax())} holds a value beyond {LARGEST:g}; scale the vectors")
-    if rows.dtype == np.float32 and largest.max(initial=0.0) > LARGEST_SINGLE:
-        rows = rows.astype(np.float64)
-    return rows
+    # float32 stays float32 (half the memory, and a memory map stays one) where its squares cannot overflow in the distance filter
+    if rows.dtype != np.float32:
+        rows = rows.astype(np.float64, copy=False)
+    rows = np.require(rows, requirements=["C", "A"])
+    largest = 0.0
+    for at in range(0, len(rows), BLOCK):  # by blocks: no second array of the pool's size
+        magnitude = np.abs(rows[at : at + BLOCK]).max(axis=1, initial=0.0).astype(np.float64)  # NaN stays NaN
+        if not (magnitude <= LARGEST).all():
+            row = int((~(magnitude <= LARGEST)).argmax())
+            if not np.isfinite(magnitude[row]):
+                raise BadInput(f"{name}: row {at + row} holds a value that is not finite; embed it again or leave the row out")
+            raise BadInput(f"{name}: row {at + row} holds a value beyond {LARGEST:g}; scale the vectors")
+        largest = max(largest, float(magnitude.max(initial=0.0)))
+    return rows.astype(np.float64) if rows.dtype == np.float32 and largest > LARGEST_SINGLE else rows
 
 
 def _column(values: Any, n: int) -> Floats:

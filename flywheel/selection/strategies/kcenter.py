@@ -8,25 +8,22 @@ from __future__ import annotations
 import numpy as np
 
 from flywheel.selection.strategies.interface import Parameters, Picks, Pool, checked_budget
+from flywheel.selection.strategies.lazy import Formula, LazyGreedy
 from flywheel.selection.strategies.nearest import NearestCentre
 
 
 def pick(pool: Pool, budget: int, *, seed: int, parameters: Parameters) -> Picks:
     """Farthest first; without labelled points the first row is drawn by `seed`. The score is the distance."""
     k = checked_budget(budget, len(pool))
-    indices, distances = np.zeros(k, np.int64), np.full(k, np.nan)
-    nearest = NearestCentre(pool.vectors)
-    for known in pool.labelled if pool.labelled is not None else ():
-        nearest.add(known)
-    remaining = np.ones(len(pool), bool)
-    for step in range(k):
-        if step == 0 and pool.labelled is None:
-            at = int(np.random.default_rng(seed).integers(len(pool)))
-        else:
-            distance = np.where(remaining, nearest.distances(), -np.inf)
-            at = int(distance.argmax())
-            distances[step] = distance[at]
-        indices[step] = at
-        remaining[at] = False
-        nearest.add(pool.vectors[at])
-    return Picks(indices, np.nan_to_num(distances), distances)
+    nearest, remaining = NearestCentre(pool.vectors), np.ones(len(pool), bool)
+    formula = Formula(np.zeros(len(pool)), plain=True)
+    if k == 0:
+        return Picks(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+    if pool.labelled is not None:
+        nearest.add_all(pool.labelled)
+        return LazyGreedy(pool.vectors, nearest, formula, remaining, k).run()
+    first = int(np.random.default_rng(seed).integers(len(pool)))
+    nearest.add(pool.vectors[first])
+    remaining[first] = False
+    later = LazyGreedy(pool.vectors, nearest, formula, remaining, k - 1).run()
+    return Picks(np.append(first, later.indices), np.append(0.0, later.score), np.append(np.nan, later.distance))
