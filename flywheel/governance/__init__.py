@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flywheel.governance.consent_check import Ask, ConsentCheck
     from flywheel.governance.consent_gate import consent_verdict
     from flywheel.governance.consent_rules import Permission, Retention, allowed_rows, filter_consented, permitted
-    from flywheel.governance.identity import Identity, alias_name, identifying_type
+    from flywheel.governance.identity import Identity, alias_name, flat_fields, identifying_type
     from flywheel.governance.provenance import ProvenanceLog
     from flywheel.governance.redaction import REDACTION_VERSION, redact_logs, redact_text, redact_texts
     from flywheel.governance.redaction_round import RoundRedaction
@@ -30,14 +30,14 @@ PLACES = {
     "Statement": "consent", "make_consent_event": "consent", "Ask": "consent_check", "ConsentCheck": "consent_check",
     "consent_verdict": "consent_gate", "Permission": "consent_rules", "Retention": "consent_rules", "allowed_rows": "consent_rules",
     "filter_consented": "consent_rules", "permitted": "consent_rules", "Identity": "identity", "alias_name": "identity",
-    "identifying_type": "identity", "ProvenanceLog": "provenance", "REDACTION_VERSION": "redaction", "redact_logs": "redaction",
+    "flat_fields": "identity", "identifying_type": "identity", "ProvenanceLog": "provenance", "REDACTION_VERSION": "redaction", "redact_logs": "redaction",
     "redact_text": "redaction", "redact_texts": "redaction", "Leak": "residual", "excluded_values": "residual",
     "residual_leaks": "residual", "residual_verdict": "residual", "RoundRedaction": "redaction_round", "stored_leaks": "residual_gate", "Vault": "vault",
 }  # fmt: skip
 __all__ = [
     "REDACTION_VERSION", "Ask", "AuditReport", "ConsentCheck", "ConsentLedger", "Identity", "Leak", "Permission", "ProvenanceLog", "Retention",
     "RoundRedaction", "Statement", "Vault", "alias_name", "allowed_rows", "consent_ledger", "consent_verdict", "excluded_values", "filter_consented",
-    "identifying_type", "make_consent_event", "permitted", "provenance_log", "redact_logs", "redact_text", "redact_texts", "residual_leaks",
+    "flat_fields", "identifying_type", "make_consent_event", "permitted", "provenance_log", "redact_logs", "redact_text", "redact_texts", "residual_leaks",
     "residual_verdict", "stored_leaks", "verify_audit",
 ]  # fmt: skip
 

@@ -7,8 +7,10 @@ a value no pattern could find (a first name, a PIN) is known for what it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -18,6 +20,24 @@ class Identity:
     subject_id: str
     kind: str
     value: str
+
+
+def flat_fields(profile: Mapping[str, Any]) -> dict[str, str]:
+    """A profile as text fields: nested objects by dotted keys, list items by number; empty values and truth values left out."""
+    flat: dict[str, str] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key in value:
+                walk(f"{prefix}.{key}" if prefix else str(key), value[key])
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
+                walk(f"{prefix}.{number}", item)
+        elif value is not None and not isinstance(value, bool) and str(value).strip():
+            flat[prefix] = str(value)
+
+    walk("", profile)
+    return flat
 
 
 # type -> short name in an alias; any other type is its own name without _ID

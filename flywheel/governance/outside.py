@@ -15,7 +15,7 @@ from flywheel.errors import BadInput
 from flywheel.governance.aliases import assign, literal_aliases
 from flywheel.governance.detection import Detector, Fields, Piece
 from flywheel.governance.fields import Text, loose_texts
-from flywheel.governance.identity import identifying_type
+from flywheel.governance.identity import flat_fields, identifying_type
 from flywheel.governance.profile_layer import profile_fields
 from flywheel.governance.redaction import values_found, with_aliases
 from flywheel.governance.spans import Span
@@ -126,19 +126,7 @@ def redact_lines(rows: Sequence[dict[str, Any]], detector: Detector) -> tuple[li
 
 def _profile(row: Mapping[str, Any]) -> dict[str, str]:
     """The profile flat, with the raw ids beside it: they stand in texts too."""
-    flat: dict[str, str] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key in value:
-                walk(f"{prefix}.{key}" if prefix else str(key), value[key])
-        elif isinstance(value, list):
-            for number, item in enumerate(value):
-                walk(f"{prefix}.{number}", item)
-        elif value is not None and not isinstance(value, bool) and str(value).strip():
-            flat[prefix] = str(value)
-
-    walk("", row.get("profile") or {})
+    flat = flat_fields(row.get("profile") or {})
     return {**flat, **{_RAW_IDS[f]: str(row[f]) for f in _RAW_IDS if row.get(f) not in (None, "")}}
 
 

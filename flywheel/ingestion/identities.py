@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flywheel.governance import Identity, identifying_type
+from flywheel.governance import Identity, flat_fields, identifying_type
 from flywheel.ingestion.quarantine import Rejected
 
 
@@ -13,20 +13,7 @@ def flat_profile(profile: Any) -> dict[str, str]:
     """A profile as text fields: nested objects by dotted keys, list items by number; empty values left out. Raises `Rejected`."""
     if not isinstance(profile, Mapping):
         raise Rejected("invalid_field", "profile must be an object of account fields", "profile")
-    flat: dict[str, str] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key in value:
-                walk(f"{prefix}.{key}" if prefix else str(key), value[key])
-        elif isinstance(value, list):
-            for number, item in enumerate(value):
-                walk(f"{prefix}.{number}", item)
-        elif value is not None and not isinstance(value, bool) and str(value).strip():
-            flat[prefix] = str(value)
-
-    walk("", profile)
-    return flat
+    return flat_fields(profile)
 
 
 def identities_of(subject_id: str, profile: Mapping[str, str]) -> list[Identity]:
