@@ -18,6 +18,7 @@ BENCHES: dict[str, list[str]] = {
     "orchestration": [],
     "selection_speed": ["--no-peers", "--pools", "random,clustered", "--json", f"{RESULTS}/selection_speed.json"],
     "privacy_speed": ["--n", "2900"],
+    "privacy_start": [],
     "training_round": ["--rounds", "1", "--prompts", "300", "--out", f"{RESULTS}/training_round.json"],
     "consent": [],
     "ingestion": [],

@@ -9,7 +9,7 @@ from typing import Any
 # kind -> the reason code that ingestion must give
 SPOILED = {
     "truncated line": "malformed_json",
-    "a list instead of an object": "not_an_object",
+    "a list of values instead of an object": "not_an_object",
     "Latin-1 bytes": "wrong_encoding",
     "a field that nobody knows": "unknown_field",
     "no messages field": "missing_field",
@@ -37,7 +37,7 @@ def spoiled_lines(records: Sequence[dict[str, Any]]) -> list[bytes]:
     contradiction = {**records[0], "responses": [{"text": "This text was put in afterwards .", "model": "unknown"}]}
     return [
         line(changed(1))[:-40],
-        line([changed(2)]),
+        line([*changed(2)]),
         json.dumps(changed(3, metadata={"note": "José paid"}), ensure_ascii=False).encode("latin-1", "replace"),
         line(changed(4, priority="urgent")),
         line(without(5, "messages")),

@@ -154,7 +154,7 @@ def test_the_shipped_model_is_small_and_knows_how_it_was_made() -> None:
 def test_a_hostile_text_takes_bounded_time(shipped: OwnRecogniser, text: str) -> None:
     began = time.process_time()
     shipped.find([text])
-    assert time.process_time() - began < 30
+    assert time.process_time() - began < 300, "seconds are enough; with time squared in the length it would be hours"
 
 
 def _train(*arguments: Any) -> tuple[int, dict[str, Any], str]:
