@@ -25,8 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.kill_results import told
 from flywheel.ingestion import import_landing
-from flywheel.rounds import code_version
 from flywheel.settings import IngestionSettings
 from flywheel.storage import Ids, Lake
 
@@ -186,14 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shutil.rmtree(Path(scratch) / f"home-{len(runs) - 1}")
             print(f"{options.kills - remaining}/{options.kills} kills, {sum(len(r['problems']) for r in runs)} problems", flush=True)
     kills = sum("had ended" not in k for r in runs for k in r["kills"])
-    result = {
-        "commit": code_version(), "goal": {"problems": 0}, "measured": {"kills": kills, "problems": sum(len(r["problems"]) for r in runs)},
-        "seconds_uninterrupted": round(length, 1), "records": expected["rows"], "counts": expected["counts"], "seed": options.seed, "runs": runs,
-    }  # fmt: skip
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result["measured"]), "->", options.out.name)
-    return 1 if result["measured"]["problems"] else 0
+    facts = {"seconds_uninterrupted": round(length, 1), "records": expected["rows"], "counts": expected["counts"], "seed": options.seed}
+    return told(runs, kills, options.out, **facts)
 
 
 if __name__ == "__main__":

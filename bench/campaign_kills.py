@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import signal
@@ -24,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.kill_results import told
 from flywheel.governance import verify_audit
-from flywheel.rounds import code_version
 from flywheel.storage.commands import open_connection
 from tests.small_rounds import CHECKOUT, LOGS, environment, new_home, reopen, state_of
 
@@ -152,14 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             remaining -= sum("had ended" not in k for k in killed.kills)
             runs.append({"kills": killed.kills, "problems": wrongs})
             print(f"{options.kills - remaining}/{options.kills} kills, {sum(len(r['problems']) for r in runs)} problems", flush=True)
-    result = {
-        "commit": code_version(), "goal": {"problems": 0}, "measured": {"kills": options.kills - remaining, "problems": sum(len(r["problems"]) for r in runs)},
-        "seconds_uninterrupted": round(length, 1), "compared": len(expected), "seed": options.seed, "runs": runs,
-    }  # fmt: skip
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result["measured"]), "->", options.out.name)
-    return 1 if result["measured"]["problems"] else 0
+    facts = {"seconds_uninterrupted": round(length, 1), "compared": len(expected), "seed": options.seed}
+    return told(runs, options.kills - remaining, options.out, **facts)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import signal
@@ -20,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flywheel.rounds import code_version
+from bench.kill_results import told
 from flywheel.storage import Home
 from tests.governance.stored_rounds import BEFORE, ROUND, new_home, outcome, rows_of
 from tests.small_rounds import CHECKOUT, environment
@@ -103,14 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problems += ["checkpoints are left"] if (home.restricted / "redaction" / ROUND).exists() else []
             runs.append({"kills": at, "problems": problems})
             print(f"{kills}/{options.kills} kills, {sum(len(r['problems']) for r in runs)} problems", at, flush=True)
-    result = {
-        "commit": code_version(), "goal": {"problems": 0}, "measured": {"kills": kills, "problems": sum(len(r["problems"]) for r in runs)},
-        "rows": ROWS, "seed": options.seed, "runs": runs,
-    }  # fmt: skip
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result["measured"]), "->", options.out.name)
-    return 1 if result["measured"]["problems"] else 0
+    return told(runs, kills, options.out, rows=ROWS, seed=options.seed)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.processes import resident_of, watched
 from flywheel.rounds import code_version
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -133,38 +133,11 @@ def parquet(path: Path, rows: int) -> None:
     pq.write_table(pa.Table.from_pylist([canonical(n, rng) for n in range(rows)]), path)
 
 
-def memory_of_tree(root: int) -> float:
-    """Resident megabytes of a process and all that it started."""
-    total, open_ = 0.0, [root]
-    while open_:
-        pid = open_.pop()
-        try:
-            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                open_ += map(int, (task / "children").read_text().split())
-        except (OSError, ValueError):
-            continue
-    return total
-
-
 def run(code: str, *arguments: object) -> tuple[Any, float]:
     """What a fresh interpreter prints, and the peak memory of its process tree."""
     process = subprocess.Popen([sys.executable, "-c" if code == DUCKDB else _script(code), *((code,) if code == DUCKDB else ()), *map(str, arguments)],
                                stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
-    peak, ended = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.05):
-            peak[0] = max(peak[0], memory_of_tree(process.pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    said, _ = process.communicate()
-    ended.set()
-    watcher.join()
-    if process.returncode:
-        raise SystemExit("a measured process failed")
-    return json.loads(said.strip().splitlines()[-1]), peak[0]
+    return watched(process, resident_of, 0.05)
 
 
 _scripts: dict[str, str] = {}

@@ -20,7 +20,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.processes import proportional_of, watched
 from flywheel.records import LogRecord
 from flywheel.rounds import code_version
 from flywheel.storage import Home, arrow_schema, sha256_file, to_table
@@ -145,22 +145,6 @@ def _say(said: str) -> None:
     print(said, file=sys.stderr, flush=True)
 
 
-def pss_of_tree(root: int) -> float:
-    """Megabytes of a process and all that it started, shared pages once."""
-    total, open_ = 0.0, [root]
-    while open_:
-        pid = open_.pop()
-        try:
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) / 1024
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                open_ += map(int, (task / "children").read_text().split())
-        except (OSError, ValueError):
-            continue
-    return total
-
-
 def measured(folder: Path, workers: int, *, kill_at: int | None = None) -> dict[str, Any]:
     """One run in a fresh process tree. `kill_at`: first another one that is killed after so many lines of progress."""
     command = [sys.executable, "-m", "bench.redaction_scale", "--work", str(folder), "--workers", str(workers)]
@@ -173,25 +157,12 @@ def measured(folder: Path, workers: int, *, kill_at: int | None = None) -> dict[
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
-    peak, ended = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.25):
-            peak[0] = max(peak[0], pss_of_tree(process.pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    said, _ = process.communicate()
-    ended.set()
-    watcher.join()
-    if process.returncode:
-        raise SystemExit("a measured process failed")
-    found: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
+    found, peak = watched(process, proportional_of, 0.25)
     return {
         "workers": workers,
         **found,
         "records_per_s": round(found["records"] / found["seconds"], 1),
-        "peak_pss_megabytes": round(peak[0]),
+        "peak_pss_megabytes": round(peak),
     }
 
 
