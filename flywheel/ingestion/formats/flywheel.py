@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from flywheel.ingestion.formats.contract import Assembled, Item, Json, Whole
+from flywheel.ingestion.formats.contract import Assembled, Bad, Item, Json, Whole
 
 NAME = "flywheel"
 
@@ -22,7 +22,10 @@ class FlywheelFormat:
         yield Whole(dict(row))
 
     def assemble(self, key: str, parts: Sequence[Json], losses: Counter[str]) -> Assembled:
-        raise NotImplementedError("a canonical row is whole")
+        """A canonical row is whole, so that no pieces of it come here; what came all the same would be refused, not lost."""
+        return Assembled(
+            bad={n: Bad("invalid_field", "a canonical row is whole, never in pieces", None, part) for n, part in enumerate(parts)}
+        )
 
 
 FLYWHEEL = FlywheelFormat()
